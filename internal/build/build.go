@@ -1,0 +1,107 @@
+// Package build says what a build is: what goes in, what comes out, and which errors mean what.
+// The one engine is internal/build/buildkit; everything else uses the Builder interface.
+package build
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Builder builds images and pushes them by digest, without a tag.
+type Builder interface {
+	// Build is safe to repeat with the same Request: it pushes by digest only. It returns *Error for
+	// everything that the engine or the recipe did, and ctx's error when ctx ended.
+	Build(ctx context.Context, r Request) (*Result, error)
+}
+
+// Request is one build of one platform.
+type Request struct {
+	ID    string // unique per attempt; names the build in the engine's history
+	Image string // the image's name, for logs
+
+	// Exactly one of Dir and Git. Git is a BuildKit git reference: "http://host/acme/web.git#<commit>".
+	Dir string
+	Git string
+	// Dockerfile is the path inside the context; "Dockerfile" when empty.
+	Dockerfile string
+	Target     string
+	Args       map[string]string
+	Platform   string // "linux/amd64"
+
+	// Pins replace image references by digests, in FROM, COPY --from, RUN --mount and ONBUILD, without
+	// touching the Dockerfile. After the build the provenance is checked: a pin that was not used is an error.
+	Pins []Pin
+	// RepositoryState is the hash of the package repositories' state. When set it is mounted into exactly the
+	// RUN steps that install packages, so that those are not answered from an old cache.
+	RepositoryState string
+
+	Repository string // where to push, without tag: "127.0.0.1:5000/base/debian"
+	// SourceDateEpoch makes timestamps reproducible; zero leaves them.
+	SourceDateEpoch time.Time
+	Labels          map[string]string
+	// GitToken is given to the engine by session for this build only.
+	GitToken string
+
+	Log      io.Writer  // the human log, plain; may be nil
+	Progress func(Step) // called for each step that starts or ends; may be nil
+}
+
+// Pin says that Reference, as written in the Dockerfile after ARG resolution, means Digest.
+// Digest is a platform manifest's digest, never an index's (its cache key would change with each attestation).
+type Pin struct {
+	Reference string  `json:"reference"`
+	Digest    v1.Hash `json:"digest"`
+}
+
+// Result is what a build made.
+type Result struct {
+	Digest     v1.Hash    `json:"digest"` // platform manifest, pushed to Request.Repository
+	Steps      []Step     `json:"steps"`
+	Provenance []byte     `json:"-"` // SLSA v1 predicate, JSON
+	Materials  []Material `json:"materials"`
+	Started    time.Time  `json:"started"`
+	Ended      time.Time  `json:"ended"`
+}
+
+// Step is one vertex of the build.
+type Step struct {
+	Name    string        `json:"name"`
+	Cached  bool          `json:"cached"`
+	Running bool          `json:"running,omitempty"`
+	Took    time.Duration `json:"took"`
+	Error   string        `json:"error,omitempty"`
+}
+
+// Material is one resolved input of a build, from its provenance.
+type Material struct {
+	URI    string            `json:"uri"`
+	Digest map[string]string `json:"digest"`
+}
+
+// Error is a failed build.
+type Error struct {
+	Image    string
+	Reason   string   // one line: "RUN apt-get update exited with 100"
+	Lines    []string // the Dockerfile lines that failed, "Dockerfile:3: RUN ..."
+	Log      []string // the last lines of the step's log
+	ExitCode int
+	// Lost says that the engine went away; the same build may succeed on another worker or later.
+	Lost  bool
+	Cause error
+}
+
+func (e *Error) Error() string {
+	s := fmt.Sprintf("build %s: %s", e.Image, e.Reason)
+	if len(e.Lines) > 0 {
+		s += " (" + strings.Join(e.Lines, "; ") + ")"
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error   { return e.Cause }
+func (e *Error) Temporary() bool { return e.Lost }
