@@ -1,0 +1,4 @@
+"""Empties the basket."""
+basket = ["tea", "bread"]
+while basket:
+    print("packed", basket.pop())
