@@ -102,7 +102,8 @@ func release(ctx context.Context, reg Registry, r Request) (made bool, err error
 	case r.Digest:
 		return false, nil
 	case v1.Hash{}:
-		return true, reg.Tag(ctx, r.Repository, r.Digest, r.Release)
+		err := reg.Tag(ctx, r.Repository, r.Digest, r.Release)
+		return err == nil, err
 	}
 	return false, &ReleaseTaken{Release: ref, Found: found, Want: r.Digest}
 }

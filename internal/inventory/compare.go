@@ -1,0 +1,117 @@
+package inventory
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Package finds an installed package by name. When it is installed for several architectures, the first by name of
+// the architecture is returned.
+func (i *Inventory) Package(name string) (Package, bool) {
+	at, ok := slices.BinarySearchFunc(i.Packages, name, func(p Package, name string) int { return cmp.Compare(p.Name, name) })
+	if !ok {
+		return Package{}, false
+	}
+	return i.Packages[at], true
+}
+
+// StandsOn says that i is built on parent, or is parent, as its layers prove: the parent's diff ids are the first of
+// i's. Nothing stands on an image without layers.
+func (i *Inventory) StandsOn(parent *Inventory) bool {
+	n := len(parent.DiffIDs)
+	return n > 0 && n <= len(i.DiffIDs) && slices.Equal(i.DiffIDs[:n], parent.DiffIDs)
+}
+
+// Inherited returns a function that says of a child's packages whether they came with the parent: child stands on
+// parent, the layer that brought the package is the parent's, and the parent has it in the same version.
+func Inherited(child, parent *Inventory) func(Package) bool {
+	if !child.StandsOn(parent) {
+		return func(Package) bool { return false }
+	}
+	versions := make(map[packageKey]string, len(parent.Packages))
+	for _, p := range parent.Packages {
+		versions[packageKey{p.Name, p.Architecture}] = p.Version
+	}
+	return func(p Package) bool {
+		v, ok := versions[packageKey{p.Name, p.Architecture}]
+		return ok && v == p.Version && p.Layer < len(parent.DiffIDs)
+	}
+}
+
+// ChangeKind says what happened to a package between two inventories.
+type ChangeKind string
+
+const (
+	Added   ChangeKind = "added"
+	Removed ChangeKind = "removed"
+	Changed ChangeKind = "changed" // another version, newer or older
+)
+
+// Change is one package that two inventories differ in.
+type Change struct {
+	Name         string     `json:"name"`
+	Architecture string     `json:"architecture"` // the new one's, or the removed one's
+	From         string     `json:"from,omitempty"`
+	To           string     `json:"to,omitempty"`
+	Kind         ChangeKind `json:"kind"`
+}
+
+// Diff lists what changed from old to new, sorted by name, then architecture. A nil inventory has no packages.
+func Diff(old, new *Inventory) []Change {
+	before, after := byName(old), byName(new)
+	var changes []Change
+	for _, name := range union(before, after) {
+		changes = append(changes, diffName(before[name], after[name])...)
+	}
+	return changes
+}
+
+func byName(i *Inventory) map[string][]Package {
+	m := map[string][]Package{}
+	if i == nil {
+		return m
+	}
+	for _, p := range i.Packages {
+		m[p.Name] = append(m[p.Name], p)
+	}
+	return m
+}
+
+func union(a, b map[string][]Package) []string {
+	names := append(sortedKeys(a), sortedKeys(b)...)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// diffName compares the packages of one name. One on each side is the same package, also when it became
+// architecture-independent.
+func diffName(before, after []Package) (changes []Change) {
+	if len(before) == 1 && len(after) == 1 {
+		return changed(before[0], after[0])
+	}
+	for _, b := range before {
+		if at := slices.IndexFunc(after, sameArchitecture(b)); at >= 0 {
+			changes = append(changes, changed(b, after[at])...)
+		} else {
+			changes = append(changes, Change{Name: b.Name, Architecture: b.Architecture, From: b.Version, Kind: Removed})
+		}
+	}
+	for _, a := range after {
+		if !slices.ContainsFunc(before, sameArchitecture(a)) {
+			changes = append(changes, Change{Name: a.Name, Architecture: a.Architecture, To: a.Version, Kind: Added})
+		}
+	}
+	slices.SortFunc(changes, func(a, b Change) int { return cmp.Compare(a.Architecture, b.Architecture) })
+	return changes
+}
+
+func changed(b, a Package) []Change {
+	if b.Version == a.Version {
+		return nil
+	}
+	return []Change{{Name: a.Name, Architecture: a.Architecture, From: b.Version, To: a.Version, Kind: Changed}}
+}
+
+func sameArchitecture(p Package) func(Package) bool {
+	return func(o Package) bool { return o.Architecture == p.Architecture }
+}

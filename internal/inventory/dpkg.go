@@ -1,0 +1,190 @@
+package inventory
+
+import (
+	"archive/tar"
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"pault.ag/go/debian/control"
+)
+
+const (
+	dpkgStatus    = "/var/lib/dpkg/status"
+	dpkgStatusDir = "/var/lib/dpkg/status.d" // one file a package, as distroless images have
+	dpkgForeign   = "/var/lib/dpkg/arch"     // architectures, when there is more than the native one
+	maxPackages   = 200_000
+)
+
+type packageKey struct{ name, arch string }
+
+// dpkgHistory follows the package database through the layers.
+type dpkgHistory struct {
+	state    string // identifies the content of the database that packages were read from
+	packages map[packageKey]Package
+}
+
+// after reads the database as it is after a layer, if that layer changed it. Packages whose version was not there
+// before belong to that layer.
+func (d *dpkgHistory) after(t *tree, layer int) error {
+	files, state, err := databaseFiles(t)
+	if err != nil {
+		return fmt.Errorf("layer %d: %w", layer, err)
+	}
+	if state == d.state {
+		return nil
+	}
+	now := map[packageKey]Package{}
+	for _, f := range files {
+		if err := readStatus(now, f.data); err != nil {
+			return fmt.Errorf("%s in layer %d: %w", f.at, layer, err)
+		}
+	}
+	for k, p := range now {
+		p.Layer = layer
+		if old, ok := d.packages[k]; ok && old.Version == p.Version {
+			p.Layer = old.Layer
+		}
+		now[k] = p
+	}
+	d.state, d.packages = state, now
+	return nil
+}
+
+func (d *dpkgHistory) sorted() []Package {
+	return slices.SortedFunc(maps.Values(d.packages), func(a, b Package) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Architecture, b.Architecture))
+	})
+}
+
+type databaseFile struct {
+	at   string
+	data []byte
+}
+
+// databaseFiles returns the files of the database, and a text that differs when any of them does.
+func databaseFiles(t *tree) ([]databaseFile, string, error) {
+	paths := []string{dpkgStatus}
+	for _, name := range t.names(dpkgStatusDir) {
+		if path.Ext(name) != ".md5sums" {
+			paths = append(paths, dpkgStatusDir+"/"+name)
+		}
+	}
+	var files []databaseFile
+	var state strings.Builder
+	for _, p := range paths {
+		n, real := t.lookup(p, true)
+		if n == nil || n.typ != tar.TypeReg {
+			continue
+		}
+		if n.data == nil {
+			return nil, "", fmt.Errorf("%s is a link to %s, where no package database is read from", p, real)
+		}
+		files = append(files, databaseFile{p, n.data})
+		fmt.Fprintf(&state, "%s %x\n", p, n.sum)
+	}
+	return files, state.String(), nil
+}
+
+type statusStanza struct {
+	Package, Status, Version, Architecture, Source string
+}
+
+// readStatus adds the packages of one status file.
+func readStatus(to map[packageKey]Package, data []byte) error {
+	dec, err := control.NewDecoder(bytes.NewReader(data), nil)
+	if err != nil {
+		return err
+	}
+	for {
+		var s statusStanza
+		err := dec.Decode(&s)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("not a package database: %.200w", err)
+		}
+		p, ok, err := s.read()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if len(to) >= maxPackages {
+			return fmt.Errorf("more than %d packages", maxPackages)
+		}
+		to[packageKey{p.Name, p.Architecture}] = p
+	}
+}
+
+// read makes a package of a stanza; ok is false for those that are not there.
+//
+// A package counts as soon as its files are unpacked, whether or not its scripts ran: a scanner, and an attacker, will
+// find the files. So "installed", "unpacked", "half-configured", "triggers-awaited" and "triggers-pending" count;
+// "half-installed", "config-files" and "not-installed" do not. A stanza without Status, as in status.d, counts.
+func (s statusStanza) read() (p Package, ok bool, err error) {
+	want, state, err := splitStatus(s.Status)
+	if err != nil {
+		return Package{}, false, fmt.Errorf("package %.100q: %w", s.Package, err)
+	}
+	switch state {
+	case "installed", "unpacked", "half-configured", "triggers-awaited", "triggers-pending":
+	default:
+		return Package{}, false, nil
+	}
+	if s.Package == "" || s.Version == "" {
+		return Package{}, false, fmt.Errorf("a stanza without package or version (package %.100q, version %.100q)", s.Package, s.Version)
+	}
+	p = Package{Name: s.Package, Version: s.Version, Architecture: s.Architecture, Held: want == "hold"}
+	p.Source, p.SourceVersion = splitSource(s)
+	return p, true, nil
+}
+
+func splitStatus(status string) (want, state string, err error) {
+	if status == "" {
+		return "install", "installed", nil
+	}
+	f := strings.Fields(status)
+	if len(f) != 3 {
+		return "", "", fmt.Errorf("status %.100q: three words expected, such as \"install ok installed\"", status)
+	}
+	return f[0], f[2], nil
+}
+
+// splitSource reads "name (version)"; both default to the binary package's.
+func splitSource(s statusStanza) (name, version string) {
+	name, version, _ = strings.Cut(s.Source, "(")
+	name, version = strings.TrimSpace(name), strings.TrimSuffix(strings.TrimSpace(version), ")")
+	return cmp.Or(name, s.Package), cmp.Or(version, s.Version)
+}
+
+// DebianArchitecture is dpkg's name for a platform: "linux/arm/v7" is "armhf".
+func DebianArchitecture(platform string) string {
+	_, arch, _ := strings.Cut(platform, "/")
+	switch arch {
+	case "386":
+		return "i386"
+	case "arm", "arm/v7":
+		return "armhf"
+	case "arm/v5", "arm/v6":
+		return "armel"
+	case "ppc64le":
+		return "ppc64el"
+	case "mips64le":
+		return "mips64el"
+	case "mipsle":
+		return "mipsel"
+	}
+	arch, _, _ = strings.Cut(arch, "/") // amd64/v2, arm64/v9
+	return arch
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

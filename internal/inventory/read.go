@@ -1,0 +1,101 @@
+package inventory
+
+import (
+	"context"
+	"fmt"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Bounds of what is read from an image. They are far above honest images; what exceeds them is an error.
+const (
+	maxUnpacked = 256 << 30 // bytes of all layers, decompressed, and of all files, sparse ones at full length
+	maxEntries  = 4_000_000 // files of all layers
+	maxPath     = 4096      // bytes of one path
+	maxDatabase = 64 << 20  // bytes of var/lib/dpkg/status
+	maxFile     = 1 << 20   // bytes of any other file whose content is kept
+	maxKept     = 32 << 20  // bytes of all those other files
+)
+
+// Read reads every layer of an image once and returns what is in the merged file system. Layers are checked against
+// the image's diff ids while they are read. platform ("linux/amd64") must be what the image says of itself; an empty
+// one takes the image's word.
+//
+// An image without a package database has no packages; that is no error. A malformed package database or sources list
+// is one, and names the file and the image's digest.
+func Read(ctx context.Context, img v1.Image, platform string) (*Inventory, error) {
+	digest, err := img.Digest()
+	if err != nil {
+		return nil, err
+	}
+	inv, err := read(ctx, img, platform)
+	if err != nil {
+		return nil, fmt.Errorf("inventory of %s: %w", digest, err)
+	}
+	inv.Digest = digest
+	return inv, nil
+}
+
+func read(ctx context.Context, img v1.Image, platform string) (*Inventory, error) {
+	cfg, err := img.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	if platform, err = checkPlatform(cfg, platform); err != nil {
+		return nil, err
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	if len(layers) != len(cfg.RootFS.DiffIDs) {
+		return nil, fmt.Errorf("the manifest has %d layers, the configuration %d diff ids", len(layers), len(cfg.RootFS.DiffIDs))
+	}
+	inv := &Inventory{Platform: platform, DiffIDs: cfg.RootFS.DiffIDs}
+	tree, db := newTree(), &dpkgHistory{}
+	for i, l := range layers {
+		size, err := l.Size()
+		if err != nil {
+			return nil, fmt.Errorf("layer %d: %w", i, err)
+		}
+		inv.Size += size
+		if err := tree.apply(ctx, l, i, cfg.RootFS.DiffIDs[i]); err != nil {
+			return nil, fmt.Errorf("layer %d (%s): %w", i, cfg.RootFS.DiffIDs[i], err)
+		}
+		if err := db.after(tree, i); err != nil {
+			return nil, err
+		}
+	}
+	inv.Packages = db.sorted()
+	inv.OS = osRelease(tree)
+	if inv.Repositories, err = repositories(tree, platform); err != nil {
+		return nil, err
+	}
+	inv.Fingerprint = fingerprint(tree, cfg)
+	return inv, nil
+}
+
+// checkPlatform compares what was asked for with what the image says of itself: BuildKit builds for a wrong platform
+// without a word.
+func checkPlatform(cfg *v1.ConfigFile, want string) (string, error) {
+	have := platformOf(cfg.OS, cfg.Architecture, cfg.Variant)
+	if want == "" {
+		return have, nil
+	}
+	p, err := v1.ParsePlatform(want)
+	if err != nil {
+		return "", err
+	}
+	norm := platformOf(p.OS, p.Architecture, p.Variant)
+	if have != norm && have != platformOf(p.OS, p.Architecture, "") && platformOf(cfg.OS, cfg.Architecture, "") != norm {
+		return "", fmt.Errorf("it is an image for %s, not for %s", have, want)
+	}
+	return norm, nil
+}
+
+func platformOf(os, arch, variant string) string {
+	if variant == "" || arch == "arm64" && variant == "v8" {
+		return os + "/" + arch
+	}
+	return os + "/" + arch + "/" + variant
+}

@@ -1,0 +1,310 @@
+package inventory
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"path"
+	"strings"
+)
+
+// tree is the merged file system of the layers applied so far.
+type tree struct {
+	root *node
+
+	unpackedLeft int64 // bytes of layers
+	logicalLeft  int64 // bytes of files
+	entriesLeft  int
+	keptLeft     int64
+	hash         hash.Hash
+	buf          []byte
+}
+
+// node is one file. Directories have children.
+type node struct {
+	children map[string]*node
+	file
+}
+
+// file is what a fingerprint looks at, and the content where it is kept.
+type file struct {
+	layer      int  // that wrote it last
+	typ        byte // tar.TypeReg, tar.TypeDir, tar.TypeSymlink, ...
+	mode       int64
+	uid, gid   int
+	link       string // of symlinks
+	dev        [2]int64
+	capability string // security.capability, raw
+	sum        [sha256.Size]byte
+	data       []byte // nil unless kept says so
+}
+
+func newTree() *tree {
+	return &tree{
+		root:         &node{file: file{typ: tar.TypeDir, mode: 0o755}},
+		unpackedLeft: maxUnpacked,
+		logicalLeft:  maxUnpacked,
+		entriesLeft:  maxEntries,
+		keptLeft:     maxKept,
+		hash:         sha256.New(),
+		buf:          make([]byte, 128<<10),
+	}
+}
+
+const (
+	whiteout = ".wh."
+	opaque   = ".wh..wh..opq"
+)
+
+// put applies one entry of a layer: a file, or a whiteout of what lower layers have.
+func (t *tree) put(h *tar.Header, content io.Reader, layer int) error {
+	if t.entriesLeft--; t.entriesLeft < 0 {
+		return fmt.Errorf("the image has more than %d files", maxEntries)
+	}
+	if len(h.Name) > maxPath {
+		return fmt.Errorf("a path of %d bytes", len(h.Name))
+	}
+	p := path.Clean("/" + h.Name)
+	if p == "/" {
+		return nil
+	}
+	dir, base := path.Split(p)
+	switch {
+	case h.Typeflag == tar.TypeXGlobalHeader:
+		return nil
+	case base == opaque:
+		if d, _ := t.walk(dir, nil); d != nil {
+			d.hideBelow(layer)
+		}
+		return nil
+	case strings.HasPrefix(base, ".wh..wh."): // bookkeeping of old storage drivers
+		return nil
+	case strings.HasPrefix(base, whiteout):
+		if d, _ := t.walk(dir, nil); d != nil {
+			d.hide(strings.TrimPrefix(base, whiteout), layer)
+		}
+		return nil
+	}
+	parent, real := t.walk(dir, &layer)
+	if parent == nil {
+		return errors.New("its directory is a loop of symbolic links")
+	}
+	f, err := t.read(h, content, path.Join(real, base))
+	if err != nil {
+		return err
+	}
+	f.layer = layer
+	parent.set(base, f)
+	return nil
+}
+
+// set puts a file in place of what is there; a directory over a directory keeps its children.
+func (n *node) set(base string, f file) {
+	if n.children == nil {
+		n.children = map[string]*node{}
+	}
+	old := n.children[base]
+	if old != nil && old.typ == tar.TypeDir && f.typ == tar.TypeDir {
+		old.file = f
+		return
+	}
+	n.children[base] = &node{file: f}
+}
+
+// hide removes what lower layers have under a name.
+func (n *node) hide(base string, layer int) {
+	child := n.children[base]
+	if child == nil {
+		return
+	}
+	if child.layer < layer {
+		delete(n.children, base)
+		return
+	}
+	child.hideBelow(layer)
+}
+
+func (n *node) hideBelow(layer int) {
+	for base := range n.children {
+		n.hide(base, layer)
+	}
+}
+
+// read makes a file of a header and its content.
+func (t *tree) read(h *tar.Header, content io.Reader, at string) (file, error) {
+	f := file{
+		typ: h.Typeflag, mode: h.Mode & 0o7777, uid: h.Uid, gid: h.Gid,
+		capability: h.PAXRecords["SCHILY.xattr.security.capability"],
+	}
+	switch h.Typeflag {
+	case tar.TypeReg, tar.TypeRegA, tar.TypeGNUSparse, tar.TypeCont: //nolint:staticcheck // old archives have TypeRegA
+		f.typ = tar.TypeReg
+		return f, t.readContent(&f, h, content, at)
+	case tar.TypeLink:
+		// Same content under another name; which of the names came first is of no account.
+		target, _ := t.lookup(path.Clean("/"+h.Linkname), false)
+		if target == nil || target.typ == tar.TypeDir {
+			return f, fmt.Errorf("a hard link to %.200q, which is not in the image", h.Linkname)
+		}
+		return target.file, nil
+	case tar.TypeSymlink:
+		if len(h.Linkname) > maxPath {
+			return f, fmt.Errorf("a symbolic link of %d bytes", len(h.Linkname))
+		}
+		f.link = h.Linkname
+	case tar.TypeChar, tar.TypeBlock:
+		f.dev = [2]int64{h.Devmajor, h.Devminor}
+	case tar.TypeDir, tar.TypeFifo:
+	default:
+		return f, fmt.Errorf("tar entry of unknown type %q", h.Typeflag)
+	}
+	return f, nil
+}
+
+func (t *tree) readContent(f *file, h *tar.Header, content io.Reader, at string) error {
+	if t.logicalLeft -= h.Size; t.logicalLeft < 0 {
+		return errTooLarge
+	}
+	t.hash.Reset()
+	to := io.Writer(t.hash)
+	var kept bytes.Buffer
+	keep, err := t.keeps(at, h.Size)
+	if err != nil {
+		return err
+	}
+	if keep {
+		to = io.MultiWriter(t.hash, &kept)
+	}
+	// The wrapper hides io.WriterTo and io.ReaderFrom, which would not use the buffer.
+	if _, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{content}, t.buf); err != nil {
+		return err
+	}
+	t.hash.Sum(f.sum[:0])
+	if keep {
+		f.data = append([]byte{}, kept.Bytes()...)
+	}
+	return nil
+}
+
+// keeps says whether a file's content is wanted later, and refuses wanted ones that are too large.
+func (t *tree) keeps(at string, size int64) (bool, error) {
+	if at == dpkgStatus {
+		if size > maxDatabase {
+			return false, fmt.Errorf("a package database of %d bytes, more than %d", size, maxDatabase)
+		}
+		return true, nil
+	}
+	wanted := wantedContent(at)
+	if !wanted && !isKeyring(at) {
+		return false, nil
+	}
+	if size > maxFile {
+		if wanted {
+			return false, fmt.Errorf("it has %d bytes, more than %d", size, maxFile)
+		}
+		return false, nil // named like a keyring; if it is one, its repository will miss the key
+	}
+	if t.keptLeft -= size; t.keptLeft < 0 {
+		return false, fmt.Errorf("more than %d bytes of package sources and keys", maxKept)
+	}
+	return true, nil
+}
+
+func wantedContent(at string) bool {
+	switch at {
+	case "/etc/os-release", "/usr/lib/os-release", dpkgForeign:
+		return true
+	}
+	return strings.HasPrefix(at, "/etc/apt/") && strings.Contains(at, "sources.list") ||
+		strings.HasPrefix(at, dpkgStatusDir+"/")
+}
+
+// isKeyring goes by name: keys may lie anywhere, and which are used is known when all layers have been read.
+func isKeyring(at string) bool {
+	switch path.Ext(at) {
+	case ".gpg", ".asc", ".pgp", ".key":
+		return true
+	}
+	return strings.HasPrefix(at, "/etc/apt/keyrings/") || strings.HasPrefix(at, "/etc/apt/trusted.gpg.d/") ||
+		strings.HasPrefix(at, "/usr/share/keyrings/")
+}
+
+// lookup finds a file, following symbolic links; with last false not the last one. real is its path without links.
+func (t *tree) lookup(p string, last bool) (n *node, real string) {
+	dir, base := path.Split(path.Clean("/" + p))
+	for range 40 {
+		d, realDir := t.walk(dir, nil)
+		if d == nil {
+			return nil, ""
+		}
+		if base == "" {
+			return d, realDir
+		}
+		n := d.children[base]
+		if n == nil || n.typ != tar.TypeSymlink || !last {
+			return n, path.Join(realDir, base)
+		}
+		dir, base = path.Split(target(realDir, n.link))
+	}
+	return nil, ""
+}
+
+// content returns a kept file's bytes, nil when there is none.
+func (t *tree) content(p string) []byte {
+	n, _ := t.lookup(p, true)
+	if n == nil {
+		return nil
+	}
+	return n.data
+}
+
+// names returns the names in a directory, none when there is no such directory.
+func (t *tree) names(dir string) []string {
+	d, _ := t.walk(dir, nil)
+	if d == nil {
+		return nil
+	}
+	return sortedKeys(d.children)
+}
+
+// walk finds a directory, following symbolic links as the kernel does when a layer is unpacked over the lower ones.
+// With create it makes what is missing, as written by that layer.
+func (t *tree) walk(dir string, create *int) (n *node, real string) {
+	rest := strings.FieldsFunc(dir, isSlash)
+	n, real = t.root, "/"
+	for follows := 0; len(rest) > 0; {
+		name := rest[0]
+		child := n.children[name]
+		if child != nil && child.typ == tar.TypeSymlink {
+			if follows++; follows > 40 {
+				return nil, ""
+			}
+			rest = strings.FieldsFunc(path.Join(target(real, child.link), path.Join(rest[1:]...)), isSlash)
+			n, real = t.root, "/"
+			continue
+		}
+		if child == nil || child.typ != tar.TypeDir {
+			if create == nil {
+				return nil, ""
+			}
+			n.set(name, file{typ: tar.TypeDir, mode: 0o755, layer: *create})
+			child = n.children[name]
+		}
+		n, real, rest = child, path.Join(real, name), rest[1:]
+	}
+	return n, real
+}
+
+func isSlash(r rune) bool { return r == '/' }
+
+// target is the absolute path that a symbolic link in dir means.
+func target(dir, link string) string {
+	if path.IsAbs(link) {
+		return path.Clean(link)
+	}
+	return path.Join(dir, link)
+}
