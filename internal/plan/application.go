@@ -1,0 +1,162 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"rebuilder/internal/catalog"
+	"rebuilder/internal/graph"
+)
+
+// application decides about one image of an application; all bases have been decided before it.
+func (m *maker) application(name string) {
+	a := m.f.Applications[name]
+	if a.Problem != "" {
+		m.skip(NotDone{Image: name, Reason: a.Problem, Who: "owner of " + a.Repository, Unknown: true})
+		return
+	}
+	if a.Unknown != "" {
+		m.skip(NotDone{Image: name, Reason: a.Unknown, Unknown: true})
+		return
+	}
+	if a.Busy != "" {
+		m.skip(NotDone{Image: name, Reason: "rollout " + a.Busy + " has it in hand"})
+		return
+	}
+	if len(a.References) == 0 {
+		m.skip(NotDone{Image: name, Reason: "its Dockerfile names no base of the catalog", Who: "owner of " + a.Repository})
+		return
+	}
+	m.input(name, a.Commit+" "+a.Digest.String())
+	s := Step{Image: name, Kind: string(graph.Application), Cause: CauseParent, Action: action(a)}
+	if a.Exists() {
+		s.Before = a.Digest.String()
+	}
+	m.references(&s, a)
+	if len(s.Reasons) == 0 {
+		return
+	}
+	if reason, ok := m.held(s, a); ok {
+		reason.Image = name
+		m.skip(reason)
+		return
+	}
+	m.add(s)
+}
+
+func action(a Application) Action {
+	if a.Strategy == string(catalog.Dispatch) {
+		return Dispatch
+	}
+	return PullRequest
+}
+
+// references adds a reason for each base that the application does not stand on as it should.
+func (m *maker) references(s *Step, a Application) {
+	for _, r := range a.References {
+		b := m.f.Bases[r.Base]
+		where := fmt.Sprintf("%s:%d", r.File, r.Line)
+		if _, ok := m.planned[r.Base]; ok {
+			if !slices.Contains(s.Parents, r.Base) {
+				s.Parents = append(s.Parents, r.Base)
+			}
+			s.Reasons = append(s.Reasons, fmt.Sprintf("%s %s (%s), which is rebuilt first", r.Kind, r.Base, where))
+			s.Patches = append(s.Patches, m.patchesOf(r.Base, s.Patches)...)
+			continue
+		}
+		if !b.Exists() || b.Unknown != "" {
+			continue
+		}
+		if old := behind(a, r, b); old != "" {
+			s.Reasons = append(s.Reasons, fmt.Sprintf("%s %s (%s)", old, r.Base, where))
+		}
+	}
+}
+
+// behind says how an application lags behind a base that is not being rebuilt; empty when it does not.
+func behind(a Application, r Reference, b Base) string {
+	stands := r.Kind == graph.Inherits && a.StandsOn(b.Image)
+	switch {
+	case stands:
+		return "" // the layers prove it, whatever the recipe says
+	case r.Pinned.Hex != "" && r.Pinned != b.Digest:
+		return "pins an older digest of"
+	case r.Kind == graph.Inherits:
+		return "stands on an older digest of"
+	}
+	return "" // copied from a tag: nothing can be proven, the tag is followed at its next build
+}
+
+// patchesOf are the patches that a planned base brings down, without those already listed.
+func (m *maker) patchesOf(base string, have []Patch) []Patch {
+	var out []Patch
+	for _, s := range m.plan.Steps {
+		if s.Image != base {
+			continue
+		}
+		for _, p := range s.Patches {
+			if !slices.ContainsFunc(have, func(h Patch) bool { return h.Package == p.Package }) {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// held says why an application that should be told is not.
+func (m *maker) held(s Step, a Application) (NotDone, bool) {
+	owner := "owner of " + a.Repository
+	if a.Strategy == string(catalog.Observe) {
+		return NotDone{Reason: "observed only: " + s.Reasons[0], Who: owner}, true
+	}
+	if len(s.Parents) > 0 {
+		return NotDone{}, false
+	}
+	wants := m.wants(a)
+	if t := a.Told; t != nil && maps.Equal(t.Wants, wants) {
+		return NotDone{Reason: told(a), Since: t.Since, Who: owner}, true
+	}
+	if s.Action == PullRequest {
+		var why []string
+		for _, r := range a.References {
+			if wants[r.Base] == "" || r.Pinned.String() == wants[r.Base] {
+				continue
+			}
+			if r.Rewritable {
+				return NotDone{}, false
+			}
+			why = append(why, fmt.Sprintf("%s:%d %s", r.File, r.Line, r.Why))
+		}
+		if len(why) > 0 {
+			return NotDone{Reason: "its Dockerfile cannot be rewritten: " + strings.Join(why, "; "), Who: owner}, true
+		}
+		return NotDone{Reason: "its Dockerfile already pins the wanted digests; its next image is awaited at " + a.Reference, Who: owner}, true
+	}
+	return NotDone{}, false
+}
+
+// wants are the digests that an application should stand on.
+func (m *maker) wants(a Application) map[string]string {
+	w := map[string]string{}
+	for _, r := range a.References {
+		if b := m.f.Bases[r.Base]; b.Exists() {
+			w[r.Base] = b.Digest.String()
+		}
+	}
+	return w
+}
+
+func told(a Application) string {
+	t := a.Told
+	switch {
+	case t.State == "closed":
+		return fmt.Sprintf("pull request #%d was closed without merging: this digest is not proposed again", t.Number)
+	case t.State == "merged":
+		return fmt.Sprintf("pull request #%d is merged; its next image is awaited at %s", t.Number, a.Reference)
+	case t.Number > 0:
+		return fmt.Sprintf("pull request #%d is open", t.Number)
+	}
+	return "its CI was dispatched; its next image is awaited at " + a.Reference
+}

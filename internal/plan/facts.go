@@ -1,0 +1,162 @@
+// Package plan decides what must happen and why. It is pure: a catalog, a graph and what was observed go in, a Plan
+// with a reason for each step and for each thing not done comes out. The same facts always give the same plan.
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"rebuilder/internal/graph"
+	"rebuilder/internal/watch"
+)
+
+// Facts is what was observed of the world at one moment. Nothing in it is a wish.
+type Facts struct {
+	At           time.Time
+	Upstreams    map[string]Image
+	Bases        map[string]Base
+	Applications map[string]Application // by image name in the graph
+}
+
+// Image is what a registry says of one reference.
+type Image struct {
+	Reference string
+	Digest    v1.Hash   // platform manifest; zero when there is none
+	DiffIDs   []v1.Hash // its layers
+	FirstSeen time.Time // when this digest was first seen at this reference
+	Unknown   string    // why nothing is known: "connection refused"; then the rest means nothing
+}
+
+// Exists says that the reference was there.
+func (i Image) Exists() bool { return i.Digest != (v1.Hash{}) }
+
+// StandsOn says that the parent's layers are the first layers of i: proof, not a label.
+func (i Image) StandsOn(parent Image) bool {
+	if !i.Exists() || !parent.Exists() || len(parent.DiffIDs) == 0 || len(i.DiffIDs) < len(parent.DiffIDs) {
+		return false
+	}
+	for k, d := range parent.DiffIDs {
+		if i.DiffIDs[k] != d {
+			return false
+		}
+	}
+	return true
+}
+
+// Base is what is known of one base.
+type Base struct {
+	Image
+	Recipe  string // hash of the recipe as it is now; empty when unreadable, then RecipeUnknown says why
+	Problem string // why the recipe cannot be read or built: "Dockerfile:3: unknown instruction"
+	// BuiltFrom is the recipe hash that the current digest was built from; empty when we did not build it.
+	BuiltFrom string
+	// Parents are the images of the catalog that the recipe names.
+	Parents []Parent
+	// Patches are the newer packages for the current digest, inherited ones included.
+	Patches []Patch
+	// State is the hash of the package repositories' state; empty when the image uses none.
+	State string
+	// StateSince is when that state was first seen; the settle window counts from it.
+	StateSince time.Time
+	// Stale says why the newest repository state could not be had: the facts are older than they should be.
+	Stale string
+	// Attempt is the memory of the last build with exactly the inputs of now (see Key); nil when there was none.
+	Attempt *Attempt
+	// Busy names the running rollout that has this image in hand.
+	Busy string
+}
+
+// Patch is a newer package for an image, and whose it is to fix.
+type Patch struct {
+	watch.Patch
+	// Inherited names the base that brought the package in; empty when this image did (or its upstream).
+	Inherited string
+}
+
+// Parent is one image of the catalog that a recipe names.
+type Parent struct {
+	Name      string // in the graph
+	Reference string // as the recipe names it, resolved
+	Kind      graph.EdgeKind
+	Where     string  // "Dockerfile:3"
+	Used      v1.Hash // the digest that the current image was built with, for what layers cannot prove; zero: unknown
+}
+
+// Attempt is the memory of a build key: a key is built once, and after a failure again in each back-off slot.
+type Attempt struct {
+	Outcome string // built, unchanged, not-taken, failed
+	Reason  string
+	Digest  string
+	Tries   int
+	At      time.Time
+	Next    time.Time // zero: not before the inputs change
+}
+
+// Application is what is known of one image of an application.
+type Application struct {
+	Image
+	Application string
+	Strategy    string
+	Repository  string
+	Branch      string
+	Commit      string // tip of Branch when looked
+	Problem     string // why its repository or Dockerfile cannot be read
+	References  []Reference
+	// Told is the newest proposal or dispatch for it that is open or was closed by a person.
+	Told *Told
+	// Busy names the running rollout that is about to tell it.
+	Busy string
+}
+
+// Reference is one reference to a base in an application's Dockerfile.
+type Reference struct {
+	Base       string // in the graph
+	Reference  string // without digest: "registry/base/debian:stable"
+	Pinned     v1.Hash
+	Kind       graph.EdgeKind
+	File       string
+	Line       int
+	Rewritable bool
+	Why        string // why it cannot be rewritten
+}
+
+// Told is what an application was told last.
+type Told struct {
+	Rollout string
+	State   string // open, merged, closed
+	Number  int
+	URL     string
+	Since   time.Time
+	Wants   map[string]string // base -> digest
+}
+
+// Inputs are everything that decides what a build of a base makes.
+type Inputs struct {
+	Image    string   `json:"image"`
+	Recipe   string   `json:"recipe"`
+	Platform string   `json:"platform"`
+	State    string   `json:"state"` // of the package repositories
+	Parents  []Pinned `json:"parents"`
+}
+
+// Pinned is a parent with the digest that a build stands on.
+type Pinned struct {
+	Parent
+	Digest v1.Hash `json:"digest"`
+}
+
+// Key is the build key: the same inputs give the same key, and a key is built once.
+func (i Inputs) Key() string {
+	lines := make([]string, 0, len(i.Parents))
+	for _, p := range i.Parents {
+		lines = append(lines, p.Reference+" "+p.Digest.String())
+	}
+	slices.Sort(lines)
+	sum := sha256.Sum256([]byte(strings.Join(append([]string{i.Image, i.Recipe, i.Platform, i.State}, slices.Compact(lines)...), "\n")))
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,204 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"rebuilder/internal/catalog"
+	"rebuilder/internal/graph"
+)
+
+// Plan is what would be done. It is data: it can be shown, stored, compared and applied once.
+type Plan struct {
+	// ID is the hash of Inputs and Steps: the same facts give the same ID.
+	ID        string    `json:"id"`
+	Title     string    `json:"title"` // "libssl3 3.0.20 -> 3.0.22 in base/debian"
+	Cause     Cause     `json:"cause"`
+	MadeAt    time.Time `json:"made_at"`
+	NotBefore time.Time `json:"not_before"` // end of the settle window; zero: now
+	Steps     []Step    `json:"steps"`      // in an order in which they can be done
+	NotDone   []NotDone `json:"not_done"`
+	Inputs    []Input   `json:"inputs"`  // what the plan rests on; apply refuses when one of them moved
+	Images    int       `json:"images"`  // how many images were looked at
+	Unknown   int       `json:"unknown"` // of how many of them something is not known
+}
+
+// Cause says what a plan answers to. The first that holds, in this order, names the plan.
+type Cause string
+
+const (
+	CausePackage  Cause = "package"  // a patched package
+	CauseUpstream Cause = "upstream" // an upstream image moved
+	CauseRecipe   Cause = "recipe"   // a recipe changed
+	CauseFirst    Cause = "first"    // the channel has no image yet
+	CauseParent   Cause = "parent"   // an image stands on an old digest of its parent
+)
+
+// Action is what a step does.
+type Action string
+
+const (
+	Rebuild     Action = "rebuild"      // build, assert, promote
+	PullRequest Action = "pull-request" // pin the new digest
+	Dispatch    Action = "dispatch"     // start the application's CI
+)
+
+// Step is one effect on one image.
+type Step struct {
+	Image   string   `json:"image"`
+	Kind    string   `json:"kind"` // base or application
+	Action  Action   `json:"action"`
+	Tier    int      `json:"tier"`
+	Cause   Cause    `json:"cause"`
+	Reasons []string `json:"reasons"`
+	Parents []string `json:"parents"` // steps of this plan that come first
+	Before  string   `json:"before"`  // digest now; empty when none
+	Patches []Patch  `json:"patches"` // those that this step must bring in
+}
+
+// NotDone is something that one could expect to be done and is not, with the reason.
+type NotDone struct {
+	Image  string    `json:"image"`
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since,omitzero"`
+	Next   time.Time `json:"next,omitzero"` // when it is looked at again; zero: when its inputs change
+	Who    string    `json:"who,omitempty"` // who can act
+	// Unknown says that we do not know whether something is to be done.
+	Unknown bool `json:"unknown,omitempty"`
+}
+
+// Input is one fact that the plan rests on.
+type Input struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Empty says that nothing is to be done.
+func (p *Plan) Empty() bool { return len(p.Steps) == 0 }
+
+// Due says that the settle window is over.
+func (p *Plan) Due(now time.Time) bool { return !now.Before(p.NotBefore) }
+
+// Find returns the step for an image.
+func (p *Plan) Find(image string) (Step, bool) {
+	i := slices.IndexFunc(p.Steps, func(s Step) bool { return s.Image == image })
+	if i < 0 {
+		return Step{}, false
+	}
+	return p.Steps[i], true
+}
+
+// Make decides. g must hold every image of the catalog; now decides back-off and settle windows.
+func Make(c *catalog.Catalog, g *graph.Graph, f Facts, now time.Time) *Plan {
+	m := &maker{c: c, g: g, f: f, now: now, plan: &Plan{MadeAt: now}, planned: map[string]int{}}
+	for _, name := range g.Order() {
+		n, _ := g.Node(name)
+		m.plan.Images++
+		switch n.Kind {
+		case graph.Upstream:
+			m.upstream(name)
+		case graph.Base:
+			m.base(name)
+		case graph.Application:
+			m.application(name)
+		}
+	}
+	m.gather()
+	m.finish()
+	return m.plan
+}
+
+type maker struct {
+	c       *catalog.Catalog
+	g       *graph.Graph
+	f       Facts
+	now     time.Time
+	plan    *Plan
+	planned map[string]int // image -> tier
+}
+
+func (m *maker) input(name, value string) { m.plan.Inputs = append(m.plan.Inputs, Input{name, value}) }
+
+func (m *maker) skip(n NotDone) {
+	if n.Unknown {
+		m.plan.Unknown++
+	}
+	m.plan.NotDone = append(m.plan.NotDone, n)
+}
+
+func (m *maker) add(s Step) {
+	for _, p := range s.Parents {
+		s.Tier = max(s.Tier, m.planned[p]+1)
+	}
+	m.planned[s.Image] = s.Tier
+	m.plan.Steps = append(m.plan.Steps, s)
+}
+
+func (m *maker) upstream(name string) {
+	u := m.f.Upstreams[name]
+	if u.Unknown != "" {
+		m.skip(NotDone{Image: name, Reason: u.Unknown, Unknown: true})
+		return
+	}
+	m.input(name, u.Digest.String())
+}
+
+// gather lets all images of one application wait for the parents of all of them: they share one pull request.
+func (m *maker) gather() {
+	parents := map[string][]string{}
+	for _, s := range m.plan.Steps {
+		if a, ok := m.f.Applications[s.Image]; ok {
+			parents[a.Application] = append(parents[a.Application], s.Parents...)
+		}
+	}
+	for i := range m.plan.Steps {
+		s := &m.plan.Steps[i]
+		a, ok := m.f.Applications[s.Image]
+		if !ok {
+			continue
+		}
+		s.Parents = slices.Compact(slices.Sorted(slices.Values(parents[a.Application])))
+		for _, p := range s.Parents {
+			s.Tier = max(s.Tier, m.planned[p]+1)
+		}
+	}
+}
+
+// finish names the plan after its strongest cause and gives it its ID.
+func (m *maker) finish() {
+	p := m.plan
+	order := []Cause{CausePackage, CauseUpstream, CauseRecipe, CauseFirst, CauseParent}
+	best := len(order)
+	for _, s := range p.Steps {
+		if i := slices.Index(order, s.Cause); i < best {
+			best, p.Cause, p.Title = i, s.Cause, title(s)
+		}
+	}
+	if n := len(p.Steps); n == 0 {
+		p.Title = "nothing to do"
+	}
+	slices.SortFunc(p.Inputs, func(a, b Input) int { return strings.Compare(a.Name, b.Name) })
+	sum := sha256.New()
+	json.NewEncoder(sum).Encode(struct {
+		Inputs []Input
+		Steps  []Step
+	}{p.Inputs, p.Steps})
+	p.ID = "p-" + hex.EncodeToString(sum.Sum(nil))[:12]
+}
+
+func title(s Step) string {
+	if s.Cause == CausePackage && len(s.Patches) > 0 {
+		p := s.Patches[0]
+		t := fmt.Sprintf("%s %s -> %s in %s", p.Package, p.From, p.To, s.Image)
+		if n := len(s.Patches) - 1; n > 0 {
+			t += fmt.Sprintf(" and %d more", n)
+		}
+		return t
+	}
+	return s.Image + ": " + s.Reasons[0]
+}

@@ -1,0 +1,303 @@
+package plan_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"rebuilder/internal/catalog"
+	"rebuilder/internal/graph"
+	"rebuilder/internal/plan"
+	"rebuilder/internal/watch"
+)
+
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func hash(s string) v1.Hash {
+	return v1.Hash{Algorithm: "sha256", Hex: fmt.Sprintf("%x", s) + strings.Repeat("0", 64-2*len(s))}
+}
+
+// image is a reference whose layers are named by words.
+func image(ref, digest string, layers ...string) plan.Image {
+	i := plan.Image{Reference: ref, Digest: hash(digest), FirstSeen: noon.Add(-time.Hour)}
+	for _, l := range layers {
+		i.DiffIDs = append(i.DiffIDs, hash(l))
+	}
+	return i
+}
+
+// world is upstream/debian <- base/debian <- base/python <- app, everything as it should be.
+type world struct {
+	c     *catalog.Catalog
+	f     plan.Facts
+	nodes []graph.Node
+	edges []graph.Edge
+}
+
+func current() *world {
+	w := &world{
+		c: &catalog.Catalog{Watch: catalog.Watch{Settle: 10 * time.Minute}},
+		f: plan.Facts{At: noon,
+			Upstreams: map[string]plan.Image{"upstream/debian": image("r/upstream/debian:12", "U1", "u1")},
+			Bases: map[string]plan.Base{
+				"base/debian": {Image: image("r/base/debian:stable", "D1", "u1", "d1"), Recipe: "rd", BuiltFrom: "rd", State: "s1", StateSince: noon.Add(-time.Hour),
+					Parents: []plan.Parent{{Name: "upstream/debian", Reference: "r/upstream/debian:12", Kind: graph.Inherits, Where: "Dockerfile:1"}}},
+				"base/python": {Image: image("r/base/python:stable", "P1", "u1", "d1", "p1"), Recipe: "rp", BuiltFrom: "rp", State: "s1", StateSince: noon.Add(-time.Hour),
+					Parents: []plan.Parent{{Name: "base/debian", Reference: "r/base/debian:stable", Kind: graph.Inherits, Where: "Dockerfile:1"}}},
+			},
+			Applications: map[string]plan.Application{
+				"app": {Image: image("r/app:main", "A1", "u1", "d1", "p1", "a1"), Application: "app", Strategy: "pull-request", Repository: "acme/app", Branch: "main", Commit: "c1",
+					References: []plan.Reference{{Base: "base/python", Reference: "r/base/python:stable", Pinned: hash("P1"), Kind: graph.Inherits, File: "Dockerfile", Line: 1, Rewritable: true}}},
+			},
+		},
+		nodes: []graph.Node{{Name: "upstream/debian", Kind: graph.Upstream}, {Name: "base/debian", Kind: graph.Base}, {Name: "base/python", Kind: graph.Base}, {Name: "app", Kind: graph.Application}},
+		edges: []graph.Edge{{Parent: "upstream/debian", Child: "base/debian", Kind: graph.Inherits}, {Parent: "base/debian", Child: "base/python", Kind: graph.Inherits}, {Parent: "base/python", Child: "app", Kind: graph.Inherits}},
+	}
+	return w
+}
+
+func (w *world) base(name string, f func(*plan.Base)) {
+	b := w.f.Bases[name]
+	f(&b)
+	w.f.Bases[name] = b
+}
+
+func (w *world) app(name string, f func(*plan.Application)) {
+	a := w.f.Applications[name]
+	f(&a)
+	w.f.Applications[name] = a
+}
+
+func (w *world) make(t *testing.T) *plan.Plan {
+	t.Helper()
+	g, err := graph.New(w.nodes, w.edges)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan.Make(w.c, g, w.f, noon)
+}
+
+func patch(inherited string) plan.Patch {
+	return plan.Patch{Patch: watch.Patch{Package: "libssl3", From: "3.0.20", To: "3.0.22", Repository: "http://d stable main"}, Inherited: inherited}
+}
+
+// libssl3 is newer: base/debian brought it in, base/python inherits it.
+func patched() *world {
+	w := current()
+	w.base("base/debian", func(b *plan.Base) { b.Patches, b.State = []plan.Patch{patch("")}, "s2" })
+	w.base("base/python", func(b *plan.Base) { b.Patches, b.State = []plan.Patch{patch("base/debian")}, "s2" })
+	return w
+}
+
+func steps(p *plan.Plan) string {
+	var out []string
+	for _, s := range p.Steps {
+		out = append(out, fmt.Sprintf("%s %s %s tier %d after %s", s.Action, s.Image, s.Cause, s.Tier, strings.Join(s.Parents, "+")))
+	}
+	return strings.Join(out, "\n")
+}
+
+func TestMake(t *testing.T) {
+	all := "rebuild base/debian package tier 0 after \nrebuild base/python parent tier 1 after base/debian\npull-request app parent tier 2 after base/python"
+	for _, c := range []struct {
+		name  string
+		world func() *world
+		steps string
+		says  string // in the reasons of what is not done
+	}{
+		{"everything current: nothing", current, "", ""},
+		{"a patch goes down in order", patched, all, ""},
+		{"a patch that only the child installs triggers the child alone", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) { b.Patches = []plan.Patch{patch("")} })
+			return w
+		}, "rebuild base/python package tier 0 after \npull-request app parent tier 1 after base/python", ""},
+		{"an inherited package never triggers the child", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) { b.Patches = []plan.Patch{patch("base/debian")} })
+			return w
+		}, "", ""},
+		{"no image yet: the first build", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) { b.Digest, b.DiffIDs = v1.Hash{}, nil })
+			return w
+		}, "rebuild base/python first tier 0 after \npull-request app parent tier 1 after base/python", ""},
+		{"the recipe changed", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) { b.Recipe = "rp2" })
+			return w
+		}, "rebuild base/python recipe tier 0 after \npull-request app parent tier 1 after base/python", ""},
+		{"the upstream moved", func() *world {
+			w := current()
+			w.f.Upstreams["upstream/debian"] = image("r/upstream/debian:12", "U2", "u2")
+			return w
+		}, strings.Replace(all, "base/debian package", "base/debian upstream", 1), ""},
+		{"unknown is said, never taken for fine", func() *world {
+			w := current()
+			w.f.Upstreams["upstream/debian"] = plan.Image{Unknown: "connection refused"}
+			return w
+		}, "", "connection refused"},
+		{"not taken: not again before something changes", func() *world {
+			w := patched()
+			w.base("base/debian", func(b *plan.Base) {
+				b.Attempt = &plan.Attempt{Outcome: "not-taken", Reason: "libssl3 is still 3.0.20 (held)", At: noon}
+			})
+			return w
+		}, "", "patch not taken: libssl3 is still 3.0.20 (held)"},
+		{"failed: not again before its slot", func() *world {
+			w := patched()
+			w.base("base/debian", func(b *plan.Base) {
+				b.Attempt = &plan.Attempt{Outcome: "failed", Reason: "exit 100", Tries: 2, At: noon, Next: noon.Add(time.Hour)}
+			})
+			return w
+		}, "", "failed 2 times: exit 100"},
+		{"failed: again in its slot", func() *world {
+			w := patched()
+			w.base("base/debian", func(b *plan.Base) {
+				b.Attempt = &plan.Attempt{Outcome: "failed", Tries: 2, At: noon.Add(-2 * time.Hour), Next: noon.Add(-time.Hour)}
+			})
+			return w
+		}, all, ""},
+		{"a channel moved by hand is reported, not rebuilt", func() *world {
+			w := patched()
+			w.base("base/debian", func(b *plan.Base) { b.Attempt = &plan.Attempt{Outcome: "built", Digest: hash("D2").String(), At: noon} })
+			return w
+		}, "", "was moved by somebody else"},
+		{"an image that is in hand is left alone", func() *world {
+			w := patched()
+			w.base("base/debian", func(b *plan.Base) { b.Busy = "r-1" })
+			return w
+		}, "", "rollout r-1 has it in hand"},
+		{"a merged pull request waits for its image", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) { b.Image = image(b.Reference, "P2", "u1", "d1", "p2") })
+			w.app("app", func(a *plan.Application) {
+				a.References[0].Pinned = hash("P2")
+				a.Told = &plan.Told{State: "merged", Number: 7, Wants: map[string]string{"base/python": hash("P2").String()}}
+			})
+			return w
+		}, "", "#7 is merged; its next image is awaited"},
+		{"a closed pull request is not opened again for the same digest", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) { b.Image = image(b.Reference, "P2", "u1", "d1", "p2") })
+			w.app("app", func(a *plan.Application) {
+				a.Told = &plan.Told{State: "closed", Number: 7, Wants: map[string]string{"base/python": hash("P2").String()}}
+			})
+			return w
+		}, "", "closed without merging"},
+		{"an older pull request does not stop the newer digest", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) { b.Image = image(b.Reference, "P2", "u1", "d1", "p2") })
+			w.app("app", func(a *plan.Application) {
+				a.Told = &plan.Told{State: "open", Number: 7, Wants: map[string]string{"base/python": hash("P1").String()}}
+			})
+			return w
+		}, "pull-request app parent tier 0 after ", ""},
+		{"observed only", func() *world {
+			w := patched()
+			w.app("app", func(a *plan.Application) { a.Strategy = "observe" })
+			return w
+		}, strings.Join(strings.Split(all, "\n")[:2], "\n"), "observed only"},
+		{"dispatch", func() *world {
+			w := patched()
+			w.app("app", func(a *plan.Application) { a.Strategy, a.References[0].Pinned = "dispatch", v1.Hash{} })
+			return w
+		}, strings.Replace(all, "pull-request", "dispatch", 1), ""},
+		{"a Dockerfile that cannot be rewritten is said", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) { b.Image = image(b.Reference, "P2", "u1", "d1", "p2") })
+			w.app("app", func(a *plan.Application) { a.References[0].Rewritable, a.References[0].Why = false, "is composed of build args" })
+			return w
+		}, "", "Dockerfile:1 is composed of build args"},
+		{"a broken Dockerfile stops nobody else", func() *world {
+			w := patched()
+			w.app("app", func(a *plan.Application) { a.Problem = "Dockerfile:3: unknown instruction" })
+			return w
+		}, strings.Join(strings.Split(all, "\n")[:2], "\n"), "unknown instruction"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := c.world().make(t)
+			if got := steps(p); got != c.steps {
+				t.Errorf("steps:\n%s\nwant:\n%s", got, c.steps)
+			}
+			said := slices.ContainsFunc(p.NotDone, func(n plan.NotDone) bool { return strings.Contains(n.Reason, c.says) })
+			if c.says != "" && !said {
+				t.Errorf("%q is not said in %+v", c.says, p.NotDone)
+			}
+			for _, s := range p.Steps {
+				if len(s.Reasons) == 0 {
+					t.Errorf("%s has no reason", s.Image)
+				}
+			}
+		})
+	}
+}
+
+func TestTheSameFactsGiveTheSamePlan(t *testing.T) {
+	a, b := patched().make(t), patched().make(t)
+	if a.ID != b.ID {
+		t.Errorf("%s != %s", a.ID, b.ID)
+	}
+	w := patched()
+	w.app("app", func(a *plan.Application) { a.Commit = "c2" })
+	if c := w.make(t); c.ID == a.ID {
+		t.Error("a new commit of the application gave the same plan")
+	}
+	if j, _ := json.Marshal(a); len(j) == 0 {
+		t.Error("a plan is not data")
+	}
+}
+
+func TestPatchesOfAChildAreThoseThatComeDown(t *testing.T) {
+	p := patched().make(t)
+	for _, name := range []string{"base/python", "app"} {
+		s, ok := p.Find(name)
+		if !ok || len(s.Patches) != 1 || s.Patches[0].To != "3.0.22" {
+			t.Errorf("%s must bring in %+v", name, s.Patches)
+		}
+	}
+}
+
+func TestSettleWindow(t *testing.T) {
+	w := patched()
+	w.base("base/debian", func(b *plan.Base) { b.StateSince = noon.Add(-4 * time.Minute) })
+	p := w.make(t)
+	if want := noon.Add(6 * time.Minute); !p.NotBefore.Equal(want) || p.Due(noon) || !p.Due(want) {
+		t.Errorf("not before %s, want %s", p.NotBefore, want)
+	}
+}
+
+func TestImagesOfOneApplicationWaitForTheParentsOfAll(t *testing.T) {
+	w := patched()
+	a := w.f.Applications["app"]
+	b := a
+	b.References = []plan.Reference{{Base: "base/debian", Reference: "r/base/debian:stable", Kind: graph.Inherits, File: "worker/Dockerfile", Line: 1, Rewritable: true}}
+	w.f.Applications["app/worker"] = b
+	w.nodes = append(w.nodes, graph.Node{Name: "app/worker", Kind: graph.Application})
+	w.edges = append(w.edges, graph.Edge{Parent: "base/debian", Child: "app/worker", Kind: graph.Inherits})
+	p := w.make(t)
+	for _, name := range []string{"app", "app/worker"} {
+		if s, _ := p.Find(name); !slices.Equal(s.Parents, []string{"base/debian", "base/python"}) || s.Tier != 2 {
+			t.Errorf("%s waits for %v in tier %d", name, s.Parents, s.Tier)
+		}
+	}
+}
+
+func TestKeyDoesNotDependOnTheOrderOfParents(t *testing.T) {
+	x := plan.Pinned{Parent: plan.Parent{Reference: "a"}, Digest: hash("A")}
+	y := plan.Pinned{Parent: plan.Parent{Reference: "b"}, Digest: hash("B")}
+	one := plan.Inputs{Image: "i", Recipe: "r", State: "s", Parents: []plan.Pinned{x, y}}
+	two := plan.Inputs{Image: "i", Recipe: "r", State: "s", Parents: []plan.Pinned{y, x}}
+	if one.Key() != two.Key() {
+		t.Error("the order of parents changes the key")
+	}
+	two.State = "t"
+	if one.Key() == two.Key() {
+		t.Error("the repositories' state does not change the key")
+	}
+}
