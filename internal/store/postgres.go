@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -132,6 +133,23 @@ func unlock(ctx context.Context, conn *pgxpool.Conn, key int64) {
 	defer cancel()
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_unlock($1)`, key); err != nil {
 		_ = conn.Conn().Close(ctx)
+	}
+}
+
+func (p *postgres) claim(ctx context.Context, name string) (*Claim, error) {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name))
+	c := &Claim{pool: p.pool, name: name, key: int64(h.Sum64())} // #nosec G115 -- any 64 bits will do
+	ctx, cancel := context.WithTimeout(ctx, claimPatience)
+	defer cancel()
+	for {
+		err := c.take(ctx)
+		if !errors.Is(err, errClaimed) {
+			return c, err
+		}
+		if sleep(ctx, 100*time.Millisecond) != nil {
+			return nil, err
+		}
 	}
 }
 

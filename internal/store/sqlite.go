@@ -146,6 +146,9 @@ func (s *sqlite) exclusive(ctx context.Context, _ int64, wait bool, _ *slog.Logg
 	return true, fn(ctx)
 }
 
+// claim is granted: the file is ours, and so is every name in it.
+func (*sqlite) claim(context.Context, string) (*Claim, error) { return &Claim{}, nil }
+
 func (s *sqlite) migrator(files fs.FS, options ...goose.ProviderOption) (*goose.Provider, error) {
 	return goose.NewProvider(goose.DialectSQLite3, s.pool, files, options...)
 }

@@ -42,6 +42,8 @@ type database interface {
 	// exclusive runs fn while no other process runs one with the same key; wait says whether to wait for its turn or
 	// to return false at once.
 	exclusive(ctx context.Context, key int64, wait bool, log *slog.Logger, fn func(context.Context) error) (bool, error)
+	// claim takes the lock of a name for as long as the process lives.
+	claim(ctx context.Context, name string) (*Claim, error)
 	// migrator opens the migrations as the tool wants them.
 	migrator(files fs.FS, options ...goose.ProviderOption) (*goose.Provider, error)
 	close() error
@@ -136,6 +138,10 @@ func (s *Store) Startup(ctx context.Context, fn func(context.Context) error) err
 func (s *Store) Guard(ctx context.Context, fn func(context.Context) error) (ran bool, err error) {
 	return s.db.exclusive(ctx, guardLock, false, s.log, fn)
 }
+
+// Claim takes a name, such as a replica's, for this process alone among those that share the database. It waits a few
+// seconds, in which the server may notice that a predecessor is dead, and fails when a living one has the name.
+func (s *Store) Claim(ctx context.Context, name string) (*Claim, error) { return s.db.claim(ctx, name) }
 
 // SQLite returns the pool of a SQLite store, nil otherwise. It is for the workflow engine, which shares it.
 func (s *Store) SQLite() *sql.DB {
