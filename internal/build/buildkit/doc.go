@@ -1,0 +1,18 @@
+// Package buildkit is the build engine: build.Builder over BuildKit, the one package that imports it.
+//
+//	Engine ──grpc──> buildkitd                      an address in the catalog, or
+//	   └──starts───> rebuilder buildkitd (Child)    managed: our own binary in namespaces of its own
+//
+// A build goes like this:
+//
+//	read the Dockerfile          from the directory, or from the git commit through the engine
+//	mark its package steps       a bind mount holding Request.RepositoryState, in memory only (steps.go)
+//	solve, with a source policy  pins replace image references as sources, the Dockerfile is not touched (pins.go)
+//	push by digest               no tag, no attestation inside the image
+//	read the provenance          from the engine's history; each pin must be in it, the platform must be right
+//
+// Two rules come from measurements and are not obvious. A step is never told to ignore its cache: BuildKit would
+// run it, and then answer the following steps from the cache of the old one, and push an image that is stale
+// (moby/buildkit#3412). A step's key is changed instead. And nothing secret is in reach of a Dockerfile: a git
+// token is used in a fetch of its own, before and apart from the build.
+package buildkit

@@ -1,0 +1,175 @@
+package buildkit
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/moby/buildkit/client"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+)
+
+// pingTimeout bounds how long an engine may take to answer that it is there.
+const pingTimeout = 2 * time.Second
+
+// Config says which engine to use. The zero value is a managed one in the directory "buildkit".
+type Config struct {
+	// Address of a running buildkitd: "unix:///run/buildkit/buildkitd.sock", "tcp://host:1234". Empty: managed.
+	Address string
+
+	// Root is the managed engine's state directory: cache, socket, log. Default "buildkit". One engine a directory.
+	Root string
+	// Executable is started with ChildVerb for the managed engine. Default: this process's own.
+	Executable string
+	// Parallel is how many steps a managed engine runs at once. Default 4.
+	Parallel int
+	// CacheBytes is how large the managed engine's cache may grow. Default 20 GiB.
+	CacheBytes int64
+
+	// Insecure are registries, host:port, spoken to over plain http. Loopback ones are anyway. A buildkitd at an
+	// Address only pushes to them so; for its pulls it has a configuration of its own.
+	Insecure []string
+	// Keychain holds the registries' credentials; nil is anonymous.
+	Keychain authn.Keychain
+
+	Log *slog.Logger // nil discards
+}
+
+// Engine builds with one buildkitd. It is safe for concurrent use.
+type Engine struct {
+	config  Config
+	client  *client.Client
+	address string
+	managed *managed // nil for an engine at an Address
+
+	mu       sync.Mutex
+	closed   bool
+	cancels  map[int]context.CancelCauseFunc // builds in flight
+	next     int
+	inFlight sync.WaitGroup
+}
+
+// Open connects to the engine and returns when a build can start; a managed engine is started first, which takes
+// well under a second. Close it.
+func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{config: cfg, address: cfg.Address, cancels: map[int]context.CancelCauseFunc{}}
+	if cfg.Address == "" {
+		m, err := newManaged(cfg)
+		if err != nil {
+			return nil, err
+		}
+		e.managed, e.address = m, m.address()
+	}
+	if err := e.connect(ctx); err != nil {
+		return nil, fmt.Errorf("build engine %s: %w", e.address, err)
+	}
+	return e, nil
+}
+
+func (e *Engine) connect(ctx context.Context) (err error) {
+	e.client, err = client.New(ctx, e.address, client.WithGRPCDialOption(grpc.WithConnectParams(grpc.ConnectParams{
+		Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+		MinConnectTimeout: pingTimeout,
+	})))
+	if err != nil {
+		return err
+	}
+	if e.managed != nil {
+		err = e.managed.start(ctx, e.Ping)
+	} else {
+		err = e.Ping(ctx) // the client connects when it is first used
+	}
+	if err != nil {
+		e.Close()
+	}
+	return err
+}
+
+// Address is where other clients reach the engine, as Config.Address.
+func (e *Engine) Address() string { return e.address }
+
+// Ping returns nil when the engine answers, within two seconds.
+func (e *Engine) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	if _, err := e.client.Info(ctx); err != nil {
+		return fmt.Errorf("the build engine does not answer: %w", err)
+	}
+	return nil
+}
+
+// Close cancels the builds in flight, which return a lost build.Error, and stops a managed engine with all that runs
+// in it. It is safe to call twice.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed = true
+	for _, cancel := range e.cancels {
+		cancel(errClosed)
+	}
+	e.mu.Unlock()
+
+	e.inFlight.Wait()
+	if e.managed != nil {
+		e.managed.stop()
+	}
+	return e.client.Close()
+}
+
+// enter notes a build, to be cancelled by Close. It returns false when the engine is closed.
+func (e *Engine) enter(cancel context.CancelCauseFunc) (id int, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return 0, false
+	}
+	e.next++
+	e.cancels[e.next] = cancel
+	e.inFlight.Add(1)
+	return e.next, true
+}
+
+func (e *Engine) leave(id int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.cancels, id)
+	e.inFlight.Done()
+}
+
+func (e *Engine) isClosed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.closed
+}
+
+// ready waits until a managed engine answers, and returns how often it has been started.
+func (e *Engine) ready(ctx context.Context) (lives int, err error) {
+	if e.managed == nil {
+		return 0, nil
+	}
+	return e.managed.ready(ctx)
+}
+
+func (e *Engine) lives() int {
+	if e.managed == nil {
+		return 0
+	}
+	return e.managed.lives()
+}
+
+func (e *Engine) lastWords() string {
+	if e.managed == nil {
+		return ""
+	}
+	return e.managed.lastWords()
+}

@@ -1,0 +1,100 @@
+package buildkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"github.com/opencontainers/go-digest"
+	"google.golang.org/grpc/codes"
+
+	"rebuilder/internal/build"
+)
+
+// errClosed ends the builds in flight when the engine is closed.
+var errClosed = errors.New("the build engine was closed")
+
+// failure says what a solve's error means. ctx is the caller's.
+func (a *attempt) failure(ctx context.Context, err error) error {
+	if a.progress.half != nil { // it ended the solve itself
+		a.progress.half.Image = a.request.Image
+		return a.progress.half
+	}
+	if ctx.Err() != nil { // a cancelled call is a gRPC status, not context.Canceled
+		return ctx.Err()
+	}
+	if e := new(build.Error); errors.As(err, &e) {
+		e.Image = a.request.Image
+		return e
+	}
+	if reason := a.lost(err); reason != "" {
+		return &build.Error{Image: a.request.Image, Reason: reason, Lost: true, Cause: err}
+	}
+	return a.recipeFailure(err)
+}
+
+// lost says why the engine, not the recipe, is to blame for err; empty when it is not.
+func (a *attempt) lost(err error) string {
+	code := grpcerrors.Code(err)
+	switch {
+	case errors.Is(err, errClosed), a.engine.isClosed():
+		return errClosed.Error()
+	case a.engine.lives() != a.lives:
+		return "the build engine died during the build" + a.engine.lastWords()
+	case code == codes.Unavailable, code == codes.Canceled: // we did not cancel, so the engine is going down
+		return "the build engine cannot be reached: " + firstLine(err)
+	}
+	return ""
+}
+
+func (a *attempt) recipeFailure(err error) *build.Error {
+	e := &build.Error{Image: a.request.Image, Reason: firstLine(err), Lines: sourceLines(err), Cause: err}
+	var vertex *errdefs.VertexError
+	if errors.As(err, &vertex) {
+		e.Log = a.progress.lastLines(digest.Digest(vertex.Digest))
+	}
+	var exit *gwpb.ExitError
+	if errors.As(err, &exit) {
+		e.ExitCode = int(exit.ExitCode)
+		if vertex != nil {
+			if st, ok := a.progress.watched[digest.Digest(vertex.Digest)]; ok {
+				e.Reason = fmt.Sprintf("%s exited with %d", instruction(st.Name), exit.ExitCode)
+			}
+		}
+	}
+	return e
+}
+
+func firstLine(err error) string {
+	s, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "failed to solve: "), "\n")
+	return unmark(s)
+}
+
+// maxSourceLines bounds how much of a long RUN is repeated in an error.
+const maxSourceLines = 10
+
+// sourceLines are the lines of the Dockerfile that an error points at, as the author wrote them.
+func sourceLines(err error) []string {
+	var out []string
+	for _, s := range errdefs.Sources(err) {
+		if s.Info == nil {
+			continue
+		}
+		text := strings.Split(string(s.Info.Data), "\n")
+		for _, r := range s.Ranges {
+			first, last := max(int(r.Start.Line), 1), min(max(int(r.End.Line), int(r.Start.Line)), len(text))
+			for n := first; n <= last; n++ {
+				l := fmt.Sprintf("%s:%d: %s", s.Info.Filename, n, strings.TrimSpace(unmark(text[n-1])))
+				if len(out) < maxSourceLines && !slices.Contains(out, l) {
+					out = append(out, l)
+				}
+			}
+		}
+	}
+	return out
+}
