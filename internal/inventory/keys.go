@@ -70,7 +70,7 @@ func keysByFingerprint(keyrings [][]byte, fingerprint string) [][]byte {
 	want := strings.ToLower(strings.TrimSuffix(fingerprint, "!"))
 	var found [][]byte
 	for _, ring := range keyrings {
-		for _, e := range entities(ring) {
+		for _, e := range Keyring([][]byte{ring}) {
 			if !hasFingerprint(e, want) {
 				continue
 			}
@@ -83,17 +83,42 @@ func keysByFingerprint(keyrings [][]byte, fingerprint string) [][]byte {
 	return found
 }
 
-// entities reads a keyring, binary or armoured; what cannot be read is left out.
-func entities(ring []byte) openpgp.EntityList {
-	read := openpgp.ReadKeyRing
-	if bytes.Contains(ring, []byte("-----BEGIN PGP")) {
-		read = openpgp.ReadArmoredKeyRing
+// Keyring reads OpenPGP public keys as they are in Repository.Keys, binary or armoured. Keys that cannot be read are
+// left out: keyrings of old images hold some of kinds that are no longer supported.
+func Keyring(keys [][]byte) openpgp.EntityList {
+	var all openpgp.EntityList
+	for _, key := range keys {
+		for _, block := range armoured(key) {
+			if list, err := openpgp.ReadArmoredKeyRing(bytes.NewReader(block)); err == nil {
+				all = append(all, list...)
+			}
+		}
+		if !bytes.Contains(key, armour) {
+			if list, err := openpgp.ReadKeyRing(bytes.NewReader(key)); err == nil {
+				all = append(all, list...)
+			}
+		}
 	}
-	list, err := read(bytes.NewReader(ring))
-	if err != nil {
-		return nil
+	return all
+}
+
+var armour = []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----")
+
+// armoured splits a file of several armoured keys; the library reads the first only.
+func armoured(key []byte) [][]byte {
+	var blocks [][]byte
+	for {
+		start := bytes.Index(key, armour)
+		if start < 0 {
+			return blocks
+		}
+		key = key[start:]
+		end := len(key)
+		if next := bytes.Index(key[len(armour):], armour); next >= 0 {
+			end = len(armour) + next
+		}
+		blocks, key = append(blocks, key[:end]), key[end:]
 	}
-	return list
 }
 
 func hasFingerprint(e *openpgp.Entity, want string) bool {

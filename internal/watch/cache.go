@@ -1,0 +1,84 @@
+package watch
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// cached is what survives a restart, beside the Packages files it names: one file a repository, replaced as a whole.
+type cached struct {
+	Repository string     `json:"repository"` // for people who look
+	Validators validators `json:"validators"`
+	InRelease  []byte     `json:"in_release"`
+	// Published has the date, epoch milliseconds, of the release that first offered a version, by "name arch version".
+	Published map[string]int64 `json:"published"`
+}
+
+const stateFile = "state.json"
+
+// loadCached returns nil and no error when there is none.
+func loadCached(dir string) (*cached, error) {
+	b, err := os.ReadFile(filepath.Join(dir, stateFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var c cached
+	if err := json.Unmarshal(b, &c); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// save replaces the state, then removes files that are not in keep.
+func (c *cached) save(dir string, keep map[string]bool) error {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(dir, ".state-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	if _, err = tmp.Write(b); err != nil {
+		_ = tmp.Close()
+		return err
+	}
+	if err := tmp.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), filepath.Join(dir, stateFile)); err != nil {
+		return err
+	}
+	return tidy(dir, keep)
+}
+
+// tidy removes old Packages files, and what processes that were killed left behind. What another replica is writing
+// stays.
+func tidy(dir string, keep map[string]bool) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		at := filepath.Join(dir, e.Name())
+		if e.Name() == stateFile || keep[at] || strings.HasPrefix(e.Name(), ".") && recent(e) {
+			continue
+		}
+		_ = os.Remove(at) // another replica may be first
+	}
+	return nil
+}
+
+func recent(e os.DirEntry) bool {
+	info, err := e.Info()
+	return err == nil && time.Since(info.ModTime()) < time.Hour
+}

@@ -1,0 +1,275 @@
+package watch
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"pault.ag/go/debian/control"
+
+	"rebuilder/internal/inventory"
+)
+
+// Reasons why a repository's state is refused. The error that wraps one names the repository and what to do.
+var (
+	ErrSignature = errors.New("no good signature by a key of the image")
+	ErrExpired   = errors.New("expired")
+	ErrRollback  = errors.New("older than what was seen before")
+	ErrMismatch  = errors.New("not what the release file promises")
+	ErrTooLarge  = errors.New("too large")
+	ErrMalformed = errors.New("malformed")
+)
+
+const (
+	maxRelease = 16 << 20 // bytes of an InRelease file
+	maxFuture  = 24 * time.Hour
+)
+
+// release is a verified release file.
+type release struct {
+	origin, label, suite, codename string
+	date, validUntil               time.Time // validUntil is zero when it does not say
+	byHash                         bool
+	notAutomatic, butUpgrades      bool
+	separateAll                    bool // binary-all holds what binary-<arch> does not
+	files                          map[string]indexFile
+}
+
+// indexFile is one file that a release lists.
+type indexFile struct {
+	name   string // "main/binary-amd64/Packages.gz"
+	sha256 string
+	size   int64
+}
+
+// readRelease verifies an InRelease file with the image's keys and reads it.
+func readRelease(raw []byte, keys [][]byte, now time.Time) (*release, error) {
+	plain, err := verify(raw, keys, now)
+	if err != nil {
+		return nil, err
+	}
+	return parseRelease(plain)
+}
+
+// verify returns the signed text. Each signature is tried with each key: while a distribution changes its keys its
+// files carry several, and one that cannot be checked must not hide one that can.
+func verify(raw []byte, keys [][]byte, now time.Time) ([]byte, error) {
+	if !bytes.HasPrefix(raw, []byte("-----BEGIN PGP SIGNED MESSAGE-----")) {
+		return nil, fmt.Errorf("%w: it is not a signed message", ErrSignature)
+	}
+	block, rest := clearsign.Decode(raw)
+	if block == nil {
+		return nil, fmt.Errorf("%w: the signed message is damaged or cut off", ErrSignature)
+	}
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return nil, fmt.Errorf("%w: there is something behind the signed message", ErrSignature)
+	}
+	ring := inventory.Keyring(keys)
+	if len(ring) == 0 {
+		return nil, fmt.Errorf("%w: the image has no usable key for this repository (Signed-By, /etc/apt/trusted.gpg.d)", ErrSignature)
+	}
+	signatures, err := readSignatures(block.ArmoredSignature.Body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSignature, err)
+	}
+	if err := anyGood(ring, block.Bytes, signatures, now); err != nil {
+		return nil, err
+	}
+	return block.Plaintext, nil
+}
+
+func anyGood(ring openpgp.EntityList, signed []byte, signatures []*packet.Signature, now time.Time) error {
+	config := &packet.Config{Time: func() time.Time { return now }}
+	var issuers []string
+	var bad error
+	for _, s := range signatures {
+		if s.IssuerKeyId == nil {
+			continue
+		}
+		issuers = append(issuers, fmt.Sprintf("%016X", *s.IssuerKeyId))
+		for _, key := range ring.KeysById(*s.IssuerKeyId) {
+			var one bytes.Buffer
+			if err := s.Serialize(&one); err != nil {
+				bad = err
+				continue
+			}
+			_, err := openpgp.CheckDetachedSignature(openpgp.EntityList{key.Entity}, bytes.NewReader(signed), &one, config)
+			if err == nil {
+				return nil
+			}
+			bad = fmt.Errorf("key %016X: %w", *s.IssuerKeyId, err)
+		}
+	}
+	if bad != nil {
+		return fmt.Errorf("%w: %w", ErrSignature, bad)
+	}
+	return fmt.Errorf("%w: it is signed by %s, which is none of the image's %d keys", ErrSignature, strings.Join(issuers, ", "), len(ring))
+}
+
+// readSignatures leaves out the ones of kinds that the library does not know.
+func readSignatures(r io.Reader) ([]*packet.Signature, error) {
+	packets := packet.NewReader(io.LimitReader(r, 1<<20))
+	var all []*packet.Signature
+	for {
+		p, err := packets.Next()
+		var unsupported pgperrors.UnsupportedError
+		switch {
+		case errors.Is(err, io.EOF):
+			return all, nil
+		case errors.As(err, &unsupported):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		if s, ok := p.(*packet.Signature); ok && len(all) < 32 {
+			all = append(all, s)
+		}
+	}
+}
+
+type releaseStanza struct {
+	Origin, Label, Suite, Codename, Date, SHA256, NotAutomatic string
+
+	ValidUntil           string `control:"Valid-Until"`
+	ByHash               string `control:"Acquire-By-Hash"`
+	ButAutomaticUpgrades string
+	Architectures        string
+	NoSupportForAll      string `control:"No-Support-for-Architecture-all"`
+}
+
+func parseRelease(plain []byte) (*release, error) {
+	var s releaseStanza
+	if err := control.Unmarshal(&s, bytes.NewReader(plain)); err != nil {
+		return nil, fmt.Errorf("release file: %w: %.200w", ErrMalformed, err)
+	}
+	r := &release{
+		origin: s.Origin, label: s.Label, suite: s.Suite, codename: s.Codename,
+		byHash: s.ByHash == "yes", notAutomatic: s.NotAutomatic == "yes", butUpgrades: s.ButAutomaticUpgrades == "yes",
+		separateAll: slices.Contains(strings.Fields(s.Architectures), "all") && s.NoSupportForAll != "Packages",
+	}
+	var err error
+	if r.date, err = parseDate(s.Date); err != nil {
+		return nil, fmt.Errorf("release file: %w: Date: %w", ErrMalformed, err)
+	}
+	if s.ValidUntil != "" {
+		if r.validUntil, err = parseDate(s.ValidUntil); err != nil {
+			return nil, fmt.Errorf("release file: %w: Valid-Until: %w", ErrMalformed, err)
+		}
+	}
+	r.files, err = parseFiles(s.SHA256)
+	return r, err
+}
+
+// parseDate reads RFC 1123 in UTC, as the format demands, or with a numeric zone, as some tools write.
+func parseDate(s string) (time.Time, error) {
+	s = strings.Join(strings.Fields(s), " ")
+	for _, layout := range []string{"Mon, 2 Jan 2006 15:04:05 UTC", "Mon, 2 Jan 2006 15:04:05 GMT", "Mon, 2 Jan 2006 15:04:05 -0700"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%.60q: a date such as \"Sat, 21 Nov 2026 10:00:00 UTC\" expected", s)
+}
+
+func parseFiles(list string) (map[string]indexFile, error) {
+	files := map[string]indexFile{}
+	for line := range strings.Lines(list) {
+		f := strings.Fields(line)
+		if len(f) == 0 {
+			continue
+		}
+		if len(f) != 3 {
+			return nil, fmt.Errorf("release file: %w: SHA256 line %.100q", ErrMalformed, line)
+		}
+		size, err := strconv.ParseInt(f[1], 10, 64)
+		if sum, bad := hex.DecodeString(f[0]); err != nil || bad != nil || len(sum) != 32 || size < 0 {
+			return nil, fmt.Errorf("release file: %w: SHA256 line %.100q", ErrMalformed, line)
+		}
+		files[f[2]] = indexFile{name: f[2], sha256: strings.ToLower(f[0]), size: size}
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("release file: %w: it lists no files with SHA256", ErrMalformed)
+	}
+	return files, nil
+}
+
+// check refuses what is out of its time; before is the release known until now, nil when there is none.
+func (r *release) check(before *release, now time.Time) error {
+	if before != nil && r.date.Before(before.date) {
+		return fmt.Errorf("%w: the release file is of %s, we have seen the one of %s: the server or something before it serves old files",
+			ErrRollback, r.date.Format(time.RFC3339), before.date.Format(time.RFC3339))
+	}
+	if r.date.After(now.Add(maxFuture)) {
+		return fmt.Errorf("%w: the release file is of %s, which is in the future: check this machine's clock", ErrMalformed, r.date.Format(time.RFC3339))
+	}
+	return r.fresh(now)
+}
+
+func (r *release) fresh(now time.Time) error {
+	if !r.validUntil.IsZero() && now.After(r.validUntil) {
+		return fmt.Errorf("%w: the release file was valid until %s: the mirror is no longer updated, or is kept from us",
+			ErrExpired, r.validUntil.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// choice is one Packages file to be read, in the forms that are offered, best first.
+type choice struct {
+	component string
+	forms     []indexFile
+	plainSize int64 // decompressed; 0 when the release does not say
+}
+
+// choose picks the Packages files for a repository entry. Components or architectures that the repository does not
+// have are left out, as apt does; none at all is an error.
+func (r *release) choose(repo inventory.Repository) ([]choice, error) {
+	if isFlat(repo) {
+		if c, ok := r.choice("", "Packages"); ok {
+			return []choice{c}, nil
+		}
+		return nil, fmt.Errorf("%w: it lists no Packages file", ErrMalformed)
+	}
+	arches := slices.Clone(repo.Architectures)
+	if r.separateAll && !slices.Contains(arches, "all") {
+		arches = append(arches, "all")
+	}
+	var all []choice
+	for _, component := range repo.Components {
+		for _, arch := range arches {
+			if c, ok := r.choice(component, component+"/binary-"+arch+"/Packages"); ok {
+				all = append(all, c)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("it has no packages of %s for %s: correct the image's %s",
+			strings.Join(repo.Components, ", "), strings.Join(repo.Architectures, ", "), repo.Where)
+	}
+	return all, nil
+}
+
+// choice prefers gzip: it is half again as large as xz, and ten times as fast to read.
+func (r *release) choice(component, name string) (choice, bool) {
+	c := choice{component: component}
+	for _, ext := range []string{".gz", ".xz", ""} {
+		if f, ok := r.files[name+ext]; ok {
+			c.forms = append(c.forms, f)
+		}
+	}
+	if plain, ok := r.files[name]; ok {
+		c.plainSize = plain.size
+	}
+	return c, len(c.forms) > 0
+}
+
+func isFlat(repo inventory.Repository) bool { return strings.HasSuffix(repo.Suite, "/") }
