@@ -26,6 +26,8 @@ func (r *reader) claimName(t *table, key, wanted string, line int) {
 	}
 	if t.has("name") {
 		key = "name"
+	} else {
+		hint = "give this one a name of its own: name = " + quoted(wanted+"-2")
 	}
 	t.wrong(key, hint, ": the name %q is taken by the %s on line %d", wanted, first.by, first.line)
 }

@@ -89,6 +89,9 @@ func (n *notes) decode(src string) (map[string]any, bool) {
 		return nil, false
 	}
 	at := span{line: pe.Position.Line, col: max(0, pe.Position.Col-1), width: pe.Position.Len}
+	if strings.Contains(pe.Message, `but got '\n'`) && at.line > 1 {
+		at = span{line: at.line - 1} // the line ended too early; the position is behind it
+	}
 	n.add(at, syntaxHint(pe.Message), "this is not TOML: %s", strings.TrimPrefix(pe.Message, "toml: "))
 	return nil, false
 }

@@ -98,7 +98,7 @@ func (n *notes) err() error {
 		n.mask(&n.mistakes[i])
 	}
 	slices.SortStableFunc(n.mistakes, func(a, b Mistake) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
 	})
 	return slices.Compact(n.mistakes)
 }

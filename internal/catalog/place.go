@@ -64,7 +64,7 @@ func (p *place) elem(i int) *place {
 func walk(src string) *place {
 	w := walker{src: src, line: 1}
 	if strings.HasPrefix(src, "\xef\xbb\xbf") {
-		w.at, w.begin = 3, 0
+		w.at = 3
 	}
 	root := &place{}
 	root.key = span{line: 1}
@@ -166,6 +166,9 @@ func (w *walker) header(root *place) *place {
 	table := root
 	for _, part := range parts[:len(parts)-1] {
 		table = table.into(part)
+		if table.key.line == 0 {
+			table.key, table.value = here, here
+		}
 	}
 	last := parts[len(parts)-1]
 	if !array {

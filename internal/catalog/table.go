@@ -16,6 +16,8 @@ type table struct {
 	data map[string]any
 	at   *place
 	keys []string // asked for so far
+	// missing holds the examples of keys that must be there and are not.
+	missing map[string]string
 	// accepted gathers every "path.key" that reading asked for; a test compares it with the documentation.
 	accepted map[string]bool
 }
@@ -69,12 +71,13 @@ func (t *table) textOr(key, fallback string) string {
 	return fallback
 }
 
-// need is text that must be there.
+// need is text that must be there; end notes it when it is not.
 func (t *table) need(key, example string) string {
 	if !t.has(key) {
-		t.get(key)
-		t.add(t.at.key, fmt.Sprintf("add a line such as %s = %q", key, example), "%s has no %s", t.name, key)
-		return ""
+		if t.missing == nil {
+			t.missing = map[string]string{}
+		}
+		t.missing[key] = example
 	}
 	return t.text(key)
 }
@@ -170,7 +173,7 @@ func (t *table) section(key string) *table {
 	}
 	s.data, ok = v.(map[string]any)
 	if !ok {
-		t.wrong(key, "write ["+key+"] once, on a line of its own, and its keys below", "%s is one table, not %s", key, kindOf(v))
+		t.add(t.value(key), "write ["+key+"] once, on a line of its own, and its keys below", "%s is one table, not %s", key, kindOf(v))
 	}
 	return s
 }
@@ -185,7 +188,7 @@ func (t *table) sections(key string) []*table {
 	}
 	elems, ok := asTables(v)
 	if !ok {
-		t.wrong(key, "write "+header+" with two brackets, once for each", "%s is a list of tables, not %s", path, kindOf(v))
+		t.add(t.value(key), "write "+header+" with two brackets, once for each", "%s is a list of tables, not %s", path, kindOf(v))
 		return nil
 	}
 	out := make([]*table, len(elems))
@@ -213,7 +216,7 @@ func asTables(v any) ([]map[string]any, bool) {
 	return nil, false
 }
 
-// end notes every key that was not asked for.
+// end notes every key that was not asked for, and every one that is missing, unless it is there with a typing mistake.
 func (t *table) end() {
 	for key, v := range t.data {
 		if slices.Contains(t.keys, key) {
@@ -224,7 +227,11 @@ func (t *table) end() {
 			t.hide(v, at.key, key)
 			continue
 		}
+		delete(t.missing, nearest(key, t.keys))
 		t.add(at.key, didYouMean(key, slices.Sorted(slices.Values(t.keys))), "%s takes no key %q", t.name, key)
+	}
+	for key, example := range t.missing {
+		t.add(t.at.key, fmt.Sprintf("add a line such as %s = %q", key, example), "%s has no %s", t.name, key)
 	}
 }
 

@@ -1,0 +1,239 @@
+package catalog
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestBrokenCatalogs(t *testing.T) {
+	files, err := filepath.Glob("testdata/broken/*.toml")
+	if err != nil || len(files) < 12 {
+		t.Fatalf("%d broken catalogs, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".toml"), func(t *testing.T) {
+			src, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Chdir("testdata/broken")
+			_, err = Parse(filepath.Base(file), src)
+			var mistakes Errors
+			if !errors.As(err, &mistakes) {
+				t.Fatalf("error %v (%T) is no Errors", err, err)
+			}
+			for _, m := range mistakes {
+				if m.Line == 0 || m.Hint == "" || m.Message == "" {
+					t.Errorf("without line, message or hint: %+v", m)
+				}
+			}
+			golden(t, strings.TrimSuffix(filepath.Base(file), ".toml")+".txt", mistakes.Error()+"\n")
+		})
+	}
+}
+
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (go test -update rewrites it); got\n%s\nwant\n%s", file, got, want)
+	}
+}
+
+func TestSecretsAreNeverPrinted(t *testing.T) {
+	src, err := os.ReadFile("testdata/broken/secrets.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Parse("testdata/broken/secrets.toml", src)
+	for _, secret := range []string{"s3cret", "hunter22", "ghp_"} {
+		if !strings.Contains(string(src), secret) {
+			t.Fatalf("%q is not in the catalog", secret)
+		}
+		if strings.Contains(err.Error(), secret) {
+			t.Errorf("%q is in the error:\n%v", secret, err)
+		}
+	}
+}
+
+func TestLoadFull(t *testing.T) {
+	got, err := Load("testdata/full/catalog.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := filepath.Abs("testdata/full")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Catalog{
+		File: "testdata/full/catalog.toml", SHA256: got.SHA256, Dir: dir, Organization: "Acme",
+		Registry: Registry{Address: "registry.example.com/platform", Insecure: true},
+		Forge: Forge{
+			URL: "https://ghe.example.com/api/v3", CloneURL: "https://ghe.example.com",
+			TokenFile: filepath.Join(dir, "secrets/token"), WebhookSecretEnv: "HOOK",
+		},
+		Builder: Builder{Address: "tcp://builder.example.com:1234", Parallel: 4, Timeout: 30 * time.Minute},
+		Watch:   Watch{Interval: time.Minute},
+		Rollout: Rollout{RetryAfter: 5 * time.Minute},
+		Upstreams: []Upstream{
+			{Name: "upstream/debian", Image: "debian:bookworm-slim", Line: 25},
+		},
+		Bases: []Base{{
+			Name: "base/debian", Image: "registry.example.com/platform/base/debian", Context: filepath.Join(dir, "bases/debian"),
+			Dockerfile: "Dockerfile", Channel: "stable", Platform: "linux/amd64", Line: 29,
+		}, {
+			Name: "base/java", Image: "registry.example.com/java", Context: filepath.Join(dir, "bases/java"),
+			Dockerfile: "Containerfile", Target: "jre", Channel: "17", Platform: "linux/arm64", Owner: "platform",
+			Args: map[string]string{"VERSION": "17"}, Labels: map[string]string{"team": "platform"}, Line: 33,
+		}},
+		Applications: []Application{{
+			Name: "web", Repository: "acme/web", Branch: "main", Strategy: PullRequest, Line: 46,
+			Images: []ApplicationImage{{Name: "web", Image: "registry.example.com/apps/web:main", Dockerfile: "Dockerfile", Line: 49}},
+		}, {
+			Name: "shop", Repository: "acme/shop", Branch: "trunk", Strategy: Dispatch, Event: "rebuilder", Workflow: "build.yml",
+			Owner: "shop", Line: 51,
+			Images: []ApplicationImage{{
+				Name: "shop/api", Image: "registry.example.com/apps/shop/api:main", Dockerfile: "api/Dockerfile",
+				Target: "final", Args: map[string]string{"BASE": "x"}, Line: 58,
+			}, {
+				Name: "shop/front", Image: "registry.example.com/apps/shop/web:main", Dockerfile: "Dockerfile", Line: 63,
+			}},
+		}, {
+			Name: "batch", Repository: "acme/batch", Branch: "main", Strategy: Dispatch, Event: "base-moved", Line: 67,
+			Images: []ApplicationImage{{
+				Name: "batch", Image: "registry.example.com/apps/batch:main", Dockerfile: "docker/Dockerfile",
+				Target: "run", Args: map[string]string{"A": "1"}, Line: 70,
+			}},
+		}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%+v\nwant\n%+v", got, want)
+	}
+	if len(got.SHA256) != 64 {
+		t.Errorf("SHA256 %q", got.SHA256)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	got, err := Parse("catalog.toml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Forge != (Forge{}) {
+		t.Errorf("a forge that nobody needs: %+v", got.Forge)
+	}
+	if want := (Builder{Parallel: 2, Timeout: time.Hour}); got.Builder != want {
+		t.Errorf("builder %+v, want %+v", got.Builder, want)
+	}
+	if want := (Watch{Interval: 10 * time.Minute, Settle: 10 * time.Minute}); got.Watch != want {
+		t.Errorf("watch %+v, want %+v", got.Watch, want)
+	}
+	if want := (Rollout{Automatic: true, RetryAfter: time.Hour}); got.Rollout != want {
+		t.Errorf("rollout %+v, want %+v", got.Rollout, want)
+	}
+
+	got, err = Parse("catalog.toml", []byte("[[application]]\nname = \"web\"\nrepository = \"acme/web\"\nimage = \"r.example.com/web:main\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Forge{URL: "https://api.github.com", CloneURL: "https://github.com", TokenEnv: "REBUILDER_FORGE_TOKEN"}
+	if got.Forge != want {
+		t.Errorf("forge %+v, want %+v", got.Forge, want)
+	}
+}
+
+func TestCommentedLoads(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "bases/debian"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "catalog.toml")
+	for name, content := range map[string]string{file: string(Commented()), filepath.Join(dir, "bases/debian/Dockerfile"): "FROM debian:bookworm-slim\n"} {
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Bases) != 1 || len(c.Upstreams) != 1 || len(c.Applications) != 1 || c.Applications[0].Strategy != Observe {
+		t.Errorf("the starter is not what it says: %+v", c)
+	}
+}
+
+func TestLoadWithoutFile(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "catalog.toml"))
+	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "rebuilder init") {
+		t.Errorf("error %v: does not say that the file is missing and what to do", err)
+	}
+	var mistakes Errors
+	if errors.As(err, &mistakes) {
+		t.Error("a missing file is no mistake in it")
+	}
+}
+
+func TestTooLargeOrDeep(t *testing.T) {
+	for name, src := range map[string]string{
+		"larger than": strings.Repeat("#", maxSize+1),
+		"nested":      "a = " + strings.Repeat("[", 100000),
+	} {
+		if _, err := Parse("catalog.toml", []byte(src)); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %.100v does not say %q", err, name)
+		}
+	}
+}
+
+// TestKeysAreDocumented holds docs/catalog.md, the starter and the full example to what the loader accepts.
+func TestKeysAreDocumented(t *testing.T) {
+	full, err := os.ReadFile("testdata/full/catalog.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, accepted, err := parse("testdata/full/catalog.toml", full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(accepted) < 40 {
+		t.Fatalf("only %d keys: %v", len(accepted), accepted)
+	}
+	doc, err := os.ReadFile("../../docs/catalog.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range accepted {
+		if !strings.Contains(string(doc), "`"+path+"`") {
+			t.Errorf("docs/catalog.md does not mention `%s`", path)
+		}
+		if key := path[strings.LastIndexByte(path, '.')+1:]; !strings.Contains(starter, key+" = ") && !strings.Contains(starter, "["+path+"]") {
+			t.Errorf("the starter does not show %s", path)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	known := []string{"context", "channel", "dockerfile", "image", "args"}
+	for word, want := range map[string]string{
+		"contxt": "context", "cahnnel": "channel", "Dockerfile": "dockerfile", "imge": "image", "agrs": "args", "frobnicate": "", "x": "",
+	} {
+		if got := nearest(word, known); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}
