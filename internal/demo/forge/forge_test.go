@@ -1,7 +1,6 @@
 package forge_test
 
 import (
-	"bytes"
 	"context"
 	"net/http/httptest"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"testing"
 
 	"rebuilder/internal/demo/forge"
+	"rebuilder/internal/githubspec"
 
 	"github.com/google/go-github/v57/github"
 )
@@ -21,17 +21,22 @@ type world struct {
 	forge  *forge.Forge
 	server *httptest.Server
 	client *github.Client
+	record *githubspec.Record // judges every exchange
 	dir    string
 }
 
 func start(t *testing.T, dir string, tune func(*forge.Config)) *world {
 	t.Helper()
 	w := &world{t: t, dir: dir, server: httptest.NewUnstartedServer(nil)}
+	cloud, err := githubspec.GitHub()
+	w.must(err)
+	ghes, err := githubspec.GHES()
+	w.must(err)
+	w.record = githubspec.NewRecord(cloud, ghes)
 	cfg := forge.Config{Dir: dir, BaseURL: "http://" + w.server.Listener.Addr().String()}
 	if tune != nil {
 		tune(&cfg)
 	}
-	var err error
 	if w.forge, err = forge.New(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -41,11 +46,14 @@ func start(t *testing.T, dir string, tune func(*forge.Config)) *world {
 		"run.sh":                   []byte("#!/bin/sh\n"),
 		".github/workflows/ci.yml": []byte("on: workflow_dispatch\n"),
 	}))
-	w.server.Config.Handler = w.forge
+	w.server.Config.Handler = w.record.Handler(w.forge)
 	w.server.Start()
 	t.Cleanup(func() {
 		w.server.Close()
 		w.must(w.forge.Close())
+		for _, f := range w.record.Findings() {
+			t.Error(f)
+		}
 	})
 	w.client = github.NewClient(w.server.Client()).WithAuthToken("secret-ci")
 	w.client, err = w.client.WithEnterpriseURLs(cfg.BaseURL, cfg.BaseURL)
@@ -298,14 +306,48 @@ func TestDispatchesReachTheirHandler(t *testing.T) {
 	}
 }
 
+// Asked past the record: these operations are not in the description.
 func TestUnknownThingsAreNotFound(t *testing.T) {
 	w := start(t, t.TempDir(), nil)
-	for _, path := range []string{"/repos/acme/none", "/nothing", "/api/v3/repos/acme/web/pulls/7", "/repos/acme/web/pulls/x"} {
-		req, err := w.client.NewRequest("GET", w.server.URL+path, nil)
-		w.must(err)
-		resp, err := w.client.Do(t.Context(), req, &bytes.Buffer{})
-		if err == nil || resp.StatusCode != 404 {
-			t.Errorf("%s: %v", path, err)
+	for path, want := range map[string]int{
+		"/repos/acme/none": 404, "/nothing": 404, "/api/v3/repos/acme/web/pulls/7": 404, "/repos/acme/web/pulls/x": 404,
+		"/repos/acme/web": 200, "/api/v3/repos/acme/web": 200, "/repos/acme/web/contents/": 200,
+	} {
+		req := httptest.NewRequest("GET", path, nil)
+		req.Header.Set("Authorization", "token secret-ci")
+		answer := httptest.NewRecorder()
+		if w.forge.ServeHTTP(answer, req); answer.Code != want {
+			t.Errorf("%s: %d, want %d", path, answer.Code, want)
 		}
+	}
+}
+
+func TestNothingWithoutCredentials(t *testing.T) {
+	w := start(t, t.TempDir(), nil)
+	answer := httptest.NewRecorder()
+	w.forge.ServeHTTP(answer, httptest.NewRequest("GET", "/repos/acme/web", nil))
+	if answer.Code != 401 {
+		t.Errorf("without a token: %d", answer.Code)
+	}
+}
+
+// A second question with the first answer's ETag costs no body, unless the token changed in between, as on GitHub.
+func TestConditionalRequest(t *testing.T) {
+	w := start(t, t.TempDir(), nil)
+	w.forge.AddUser("other", "secret-other")
+	ask := func(token, tag string) *httptest.ResponseRecorder {
+		req := httptest.NewRequest("GET", "/repos/acme/web/branches/main", nil)
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Set("If-None-Match", tag)
+		answer := httptest.NewRecorder()
+		w.forge.ServeHTTP(answer, req)
+		return answer
+	}
+	tag := ask("secret-ci", "").Header().Get("ETag")
+	if again := ask("secret-ci", tag); tag == "" || again.Code != 304 || again.Body.Len() != 0 {
+		t.Errorf("asked again with %s: %d and %d bytes", tag, again.Code, again.Body.Len())
+	}
+	if other := ask("secret-other", tag); other.Code != 200 {
+		t.Errorf("asked by another token: %d", other.Code)
 	}
 }

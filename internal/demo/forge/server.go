@@ -77,8 +77,6 @@ func (f *Forge) routes() *http.ServeMux {
 	on := func(pattern string, h handler) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { f.serve(w, r, h) })
 	}
-	on("GET /{$}", root)
-	on("GET /meta", meta)
 	on("GET /rate_limit", rateLimit)
 	on("GET /user", currentUser)
 	repo := func(method, path string, h handler) { on(method+" /repos/{owner}/{repo}"+path, h) }
@@ -279,18 +277,6 @@ func page[T any](c *call, all []T) reply {
 	start := min((number-1)*size, len(all))
 	part := append([]T{}, all[start:min(start+size, len(all))]...) // [] and not null
 	return reply{status: http.StatusOK, body: part, link: strings.Join(links, ", ")}
-}
-
-func root(c *call) reply {
-	return ok(struct {
-		CurrentUserURL string `json:"current_user_url"`
-	}{c.f.api("/user")})
-}
-
-func meta(*call) reply {
-	return ok(struct {
-		Password bool `json:"verifiable_password_authentication"`
-	}{true})
 }
 
 func rateLimit(c *call) reply {

@@ -45,6 +45,7 @@ func (f *Forge) user(login string) *userJSON {
 
 type publicUserJSON struct {
 	*userJSON
+	ViewType    string  `json:"user_view_type"`
 	Name        string  `json:"name"`
 	Company     *string `json:"company"`
 	Blog        *string `json:"blog"`
@@ -63,7 +64,7 @@ type publicUserJSON struct {
 func currentUser(c *call) reply {
 	now := stamp(c.f.now())
 	return reply{status: http.StatusOK, body: publicUserJSON{
-		userJSON: c.f.user(c.who), Name: c.who, CreatedAt: now, UpdatedAt: now,
+		userJSON: c.f.user(c.who), ViewType: "public", Name: c.who, CreatedAt: now, UpdatedAt: now,
 	}}
 }
 
