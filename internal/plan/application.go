@@ -30,10 +30,11 @@ func (m *maker) application(name string) {
 		return
 	}
 	m.input(name, a.Commit+" "+a.Digest.String())
-	s := Step{Image: name, Kind: string(graph.Application), Cause: CauseParent, Action: action(a)}
-	if a.Exists() {
-		s.Before = a.Digest.String()
+	if !a.Exists() {
+		m.skip(NotDone{Image: name, Reason: a.Reference + " has no image yet", Who: "CI of " + a.Repository})
+		return
 	}
+	s := Step{Image: name, Kind: string(graph.Application), Cause: CauseParent, Action: action(a), Before: a.Digest.String()}
 	m.references(&s, a)
 	if len(s.Reasons) == 0 {
 		return

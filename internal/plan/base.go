@@ -147,6 +147,9 @@ func (m *maker) settle(s Step, b Base) {
 	if since.IsZero() {
 		return
 	}
+	if since.After(m.plan.NoticedAt) {
+		m.plan.NoticedAt = since
+	}
 	if end := since.Add(m.c.Watch.Settle); end.After(m.plan.NotBefore) {
 		m.plan.NotBefore = end
 	}

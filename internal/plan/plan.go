@@ -20,8 +20,9 @@ type Plan struct {
 	Title     string    `json:"title"` // "libssl3 3.0.20 -> 3.0.22 in base/debian"
 	Cause     Cause     `json:"cause"`
 	MadeAt    time.Time `json:"made_at"`
-	NotBefore time.Time `json:"not_before"` // end of the settle window; zero: now
-	Steps     []Step    `json:"steps"`      // in an order in which they can be done
+	NoticedAt time.Time `json:"noticed_at,omitzero"` // when the youngest change was first seen; zero: at no known moment
+	NotBefore time.Time `json:"not_before"`          // end of the settle window; zero: now
+	Steps     []Step    `json:"steps"`               // in an order in which they can be done
 	NotDone   []NotDone `json:"not_done"`
 	Inputs    []Input   `json:"inputs"`  // what the plan rests on; apply refuses when one of them moved
 	Images    int       `json:"images"`  // how many images were looked at

@@ -211,7 +211,9 @@ func TestMake(t *testing.T) {
 		{"a Dockerfile that cannot be rewritten is said", func() *world {
 			w := current()
 			w.base("base/python", func(b *plan.Base) { b.Image = image(b.Reference, "P2", "u1", "d1", "p2") })
-			w.app("app", func(a *plan.Application) { a.References[0].Rewritable, a.References[0].Why = false, "is composed of build args" })
+			w.app("app", func(a *plan.Application) {
+				a.References[0].Rewritable, a.References[0].Why = false, "is composed of build args"
+			})
 			return w
 		}, "", "Dockerfile:1 is composed of build args"},
 		{"a broken Dockerfile stops nobody else", func() *world {

@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"rebuilder/internal/plan"
+)
+
+// SavePlan stores a plan as it was shown. The same plan is stored once.
+func SavePlan(ctx context.Context, q Querier, p *plan.Plan) error {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	_, err = q.Exec(ctx, `INSERT INTO plan(id, inputs, body, created_at, applied_at, rollout) VALUES($1,'',$2,$3,0,'') ON CONFLICT(id) DO NOTHING`, p.ID, string(body), p.MadeAt.UnixMilli())
+	return err
+}
+
+// GetPlan returns a stored plan; ErrNoRows when there is none.
+func GetPlan(ctx context.Context, q Querier, id string) (*plan.Plan, error) {
+	var body string
+	if err := q.QueryRow(ctx, `SELECT body FROM plan WHERE id=$1`, id).Scan(&body); err != nil {
+		return nil, fmt.Errorf("plan %s: %w", id, err)
+	}
+	p := new(plan.Plan)
+	return p, json.Unmarshal([]byte(body), p)
+}
+
+// PlanApplied records which rollout a plan became.
+func PlanApplied(ctx context.Context, q Querier, id, rollout string, at int64) error {
+	_, err := q.Exec(ctx, `UPDATE plan SET applied_at=$2, rollout=$3 WHERE id=$1`, id, at, rollout)
+	return err
+}
+
+// Promotion is one move of a channel.
+type Promotion struct {
+	Key                     string
+	Rollout, Image, Channel string
+	From, To, Release       string
+	At                      int64
+}
+
+// SavePromotion records a promotion once; created is false when it was recorded before.
+func SavePromotion(ctx context.Context, q Querier, p Promotion) (created bool, err error) {
+	res, err := q.Exec(ctx, `INSERT INTO promotion(key, rollout, image, channel, from_digest, to_digest, release, at) VALUES($1,$2,$3,$4,$5,$6,$7,$8) ON CONFLICT(key) DO NOTHING`,
+		p.Key, p.Rollout, p.Image, p.Channel, p.From, p.To, p.Release, p.At)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}
+
+// Promotions returns how a channel moved, newest first.
+func Promotions(ctx context.Context, q Querier, image string, limit int) ([]Promotion, error) {
+	return Collect(ctx, q, func(row interface{ Scan(...any) error }) (p Promotion, err error) {
+		return p, row.Scan(&p.Key, &p.Rollout, &p.Image, &p.Channel, &p.From, &p.To, &p.Release, &p.At)
+	}, `SELECT key, rollout, image, channel, from_digest, to_digest, release, at FROM promotion WHERE image=$1 ORDER BY at DESC LIMIT $2`, image, limit)
+}
+
+// Proposal is what an application was told, and how far it has come since.
+type Proposal struct {
+	Key         string            `json:"key"` // rollout and application
+	Rollout     string            `json:"rollout"`
+	Application string            `json:"application"`
+	Repository  string            `json:"repository"`
+	Branch      string            `json:"branch"`
+	Strategy    string            `json:"strategy"`
+	State       ProposalState     `json:"state"`
+	Number      int               `json:"number,omitempty"`
+	URL         string            `json:"url,omitempty"`
+	Head        string            `json:"head,omitempty"`
+	BaseCommit  string            `json:"base_commit,omitempty"`
+	Wants       map[string]string `json:"wants"` // base -> digest
+	Reason      string            `json:"reason,omitempty"`
+	CreatedAt   int64             `json:"created_at"`
+	OpenedAt    int64             `json:"opened_at,omitempty"`
+	MergedAt    int64             `json:"merged_at,omitempty"`
+	BuiltAt     int64             `json:"built_at,omitempty"`
+	EndedAt     int64             `json:"ended_at,omitempty"`
+}
+
+const proposalColumns = `key, rollout, application, repository, branch, strategy, state, number, url, head, base_commit, wants, reason, created_at, opened_at, merged_at, built_at, ended_at`
+
+func scanProposal(row interface{ Scan(...any) error }) (p Proposal, err error) {
+	var wants string
+	if err := row.Scan(&p.Key, &p.Rollout, &p.Application, &p.Repository, &p.Branch, &p.Strategy, &p.State, &p.Number, &p.URL, &p.Head, &p.BaseCommit,
+		&wants, &p.Reason, &p.CreatedAt, &p.OpenedAt, &p.MergedAt, &p.BuiltAt, &p.EndedAt); err != nil {
+		return p, err
+	}
+	return p, json.Unmarshal([]byte(wants), &p.Wants)
+}
+
+// SaveProposal writes or replaces a proposal.
+func SaveProposal(ctx context.Context, q Querier, p Proposal) error {
+	wants, err := json.Marshal(p.Wants)
+	if err != nil {
+		return err
+	}
+	_, err = q.Exec(ctx, `INSERT INTO proposal(`+proposalColumns+`) VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18)
+		ON CONFLICT(key) DO UPDATE SET state=excluded.state, number=excluded.number, url=excluded.url, head=excluded.head, base_commit=excluded.base_commit,
+		wants=excluded.wants, reason=excluded.reason, opened_at=excluded.opened_at, merged_at=excluded.merged_at, built_at=excluded.built_at, ended_at=excluded.ended_at`,
+		p.Key, p.Rollout, p.Application, p.Repository, p.Branch, p.Strategy, p.State, p.Number, p.URL, p.Head, p.BaseCommit, string(wants), p.Reason,
+		p.CreatedAt, p.OpenedAt, p.MergedAt, p.BuiltAt, p.EndedAt)
+	return err
+}
+
+// GetProposal returns one proposal; found is false when there is none.
+func GetProposal(ctx context.Context, q Querier, key string) (p Proposal, found bool, err error) {
+	p, err = scanProposal(q.QueryRow(ctx, `SELECT `+proposalColumns+` FROM proposal WHERE key=$1`, key))
+	if errors.Is(err, ErrNoRows) {
+		return p, false, nil
+	}
+	return p, err == nil, err
+}
+
+// LiveProposals returns those that have not come to an end, oldest first.
+func LiveProposals(ctx context.Context, q Querier) ([]Proposal, error) {
+	return Collect(ctx, q, scanProposal, `SELECT `+proposalColumns+` FROM proposal WHERE state IN ('planned','open','merged') ORDER BY created_at, key`)
+}
+
+// Proposals returns those of one rollout.
+func Proposals(ctx context.Context, q Querier, rollout string) ([]Proposal, error) {
+	return Collect(ctx, q, scanProposal, `SELECT `+proposalColumns+` FROM proposal WHERE rollout=$1 ORDER BY created_at, key`, rollout)
+}
+
+// LastProposals returns the newest proposal of each application, by application.
+func LastProposals(ctx context.Context, q Querier) (map[string]Proposal, error) {
+	all, err := Collect(ctx, q, scanProposal, `SELECT `+proposalColumns+` FROM proposal p WHERE created_at=(SELECT max(created_at) FROM proposal WHERE application=p.application) ORDER BY key`)
+	if err != nil {
+		return nil, err
+	}
+	last := map[string]Proposal{}
+	for _, p := range all {
+		last[p.Application] = p
+	}
+	return last, nil
+}

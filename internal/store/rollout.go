@@ -1,0 +1,289 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"rebuilder/internal/plan"
+)
+
+// Rollout is one cause and all its consequences.
+type Rollout struct {
+	ID          string       `json:"id"`
+	Plan        string       `json:"plan"`
+	Cause       string       `json:"cause"`
+	Title       string       `json:"title"`
+	State       RolloutState `json:"state"`
+	Reason      string       `json:"reason,omitempty"`
+	CreatedAt   int64        `json:"created_at"`
+	StartedAt   int64        `json:"started_at"`
+	EndedAt     int64        `json:"ended_at,omitempty"`
+	PublishedAt int64        `json:"published_at,omitempty"` // when the distribution published the patch
+	NoticedAt   int64        `json:"noticed_at,omitempty"`   // when we saw it first
+}
+
+// Node is one image in one rollout.
+type Node struct {
+	Rollout string     `json:"rollout"`
+	Image   string     `json:"image"`
+	Kind    string     `json:"kind"`
+	Tier    int        `json:"tier"`
+	Waiting int        `json:"waiting"` // parents that are not finished
+	State   NodeState  `json:"state"`
+	Reason  string     `json:"reason,omitempty"`
+	Since   int64      `json:"since"`          // of State
+	Next    int64      `json:"next,omitempty"` // when something is tried again by itself
+	Who     string     `json:"who,omitempty"`  // who can act
+	Attempt int        `json:"attempt"`
+	Before  string     `json:"before,omitempty"`
+	After   string     `json:"after,omitempty"`
+	Detail  NodeDetail `json:"detail"`
+}
+
+// NodeDetail is what a node's pages show and no query asks for.
+type NodeDetail struct {
+	Step    plan.Step `json:"step"`
+	Build   string    `json:"build,omitempty"`   // id, for `rebuilder logs`
+	Key     string    `json:"key,omitempty"`     // of the proposal
+	Changes []Change  `json:"changes,omitempty"` // packages that differ from Before
+	Missing []string  `json:"missing,omitempty"` // patches that the rebuild did not take, each with the reason
+	Proven  bool      `json:"proven,omitempty"`  // stands on its parent, by layers
+	URL     string    `json:"url,omitempty"`     // pull request
+	Number  int       `json:"number,omitempty"`
+	ReadyAt int64     `json:"ready_at,omitempty"` // when its last parent was finished
+}
+
+// Change is one package that differs between two digests.
+type Change struct {
+	Package string `json:"package"`
+	From    string `json:"from,omitempty"`
+	To      string `json:"to,omitempty"`
+}
+
+const rolloutColumns = `id, plan, cause, title, state, reason, created_at, started_at, ended_at, published_at, noticed_at`
+
+func scanRollout(row interface{ Scan(...any) error }) (r Rollout, err error) {
+	err = row.Scan(&r.ID, &r.Plan, &r.Cause, &r.Title, &r.State, &r.Reason, &r.CreatedAt, &r.StartedAt, &r.EndedAt, &r.PublishedAt, &r.NoticedAt)
+	return r, err
+}
+
+// CreateRollout writes a rollout with its nodes and edges. A rollout that exists is left as it is: created is false.
+func CreateRollout(ctx context.Context, q Querier, r Rollout, nodes []Node) (created bool, err error) {
+	res, err := q.Exec(ctx, `INSERT INTO rollout(`+rolloutColumns+`, detail) VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,'') ON CONFLICT(id) DO NOTHING`,
+		r.ID, r.Plan, r.Cause, r.Title, r.State, r.Reason, r.CreatedAt, r.StartedAt, r.EndedAt, r.PublishedAt, r.NoticedAt)
+	if err != nil {
+		return false, err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return false, err
+	}
+	for _, n := range nodes {
+		if err := insertNode(ctx, q, n); err != nil {
+			return false, fmt.Errorf("rollout %s, %s: %w", r.ID, n.Image, err)
+		}
+		for _, p := range n.Detail.Step.Parents {
+			if _, err := q.Exec(ctx, `INSERT INTO rollout_edge(rollout, parent, child) VALUES($1,$2,$3)`, r.ID, p, n.Image); err != nil {
+				return false, err
+			}
+		}
+	}
+	return true, nil
+}
+
+func insertNode(ctx context.Context, q Querier, n Node) error {
+	d, err := json.Marshal(n.Detail)
+	if err != nil {
+		return err
+	}
+	_, err = q.Exec(ctx, `INSERT INTO rollout_node(rollout, image, kind, tier, waiting, state, reason, since, next, who, attempt, before_digest, after_digest, detail)
+		VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)`,
+		n.Rollout, n.Image, n.Kind, n.Tier, n.Waiting, n.State, n.Reason, n.Since, n.Next, n.Who, n.Attempt, n.Before, n.After, string(d))
+	return err
+}
+
+// GetRollout returns one rollout; ErrNoRows when there is none.
+func GetRollout(ctx context.Context, q Querier, id string) (Rollout, error) {
+	r, err := scanRollout(q.QueryRow(ctx, `SELECT `+rolloutColumns+` FROM rollout WHERE id=$1`, id))
+	if err != nil {
+		return r, fmt.Errorf("rollout %s: %w", id, err)
+	}
+	return r, nil
+}
+
+// Rollouts returns the newest rollouts, newest first.
+func Rollouts(ctx context.Context, q Querier, limit int) ([]Rollout, error) {
+	return Collect(ctx, q, scanRollout, `SELECT `+rolloutColumns+` FROM rollout ORDER BY created_at DESC, id DESC LIMIT $1`, limit)
+}
+
+// RunningRollouts returns those that have not ended, oldest first.
+func RunningRollouts(ctx context.Context, q Querier) ([]Rollout, error) {
+	return Collect(ctx, q, scanRollout, `SELECT `+rolloutColumns+` FROM rollout WHERE state IN ('planned','running','paused','halted') ORDER BY created_at, id`)
+}
+
+// RolloutsOfPlan counts how often a plan was applied.
+func RolloutsOfPlan(ctx context.Context, q Querier, plan string) (n int, err error) {
+	err = q.QueryRow(ctx, `SELECT count(*) FROM rollout WHERE plan=$1`, plan).Scan(&n)
+	return n, err
+}
+
+const nodeColumns = `rollout, image, kind, tier, waiting, state, reason, since, next, who, attempt, before_digest, after_digest, detail`
+
+func scanNode(row interface{ Scan(...any) error }) (n Node, err error) {
+	var detail string
+	if err := row.Scan(&n.Rollout, &n.Image, &n.Kind, &n.Tier, &n.Waiting, &n.State, &n.Reason, &n.Since, &n.Next, &n.Who, &n.Attempt, &n.Before, &n.After, &detail); err != nil {
+		return n, err
+	}
+	return n, json.Unmarshal([]byte(detail), &n.Detail)
+}
+
+// Nodes returns a rollout's nodes by tier and name.
+func Nodes(ctx context.Context, q Querier, rollout string) ([]Node, error) {
+	return Collect(ctx, q, scanNode, `SELECT `+nodeColumns+` FROM rollout_node WHERE rollout=$1 ORDER BY tier, image`, rollout)
+}
+
+// GetNode returns one node; ErrNoRows when there is none.
+func GetNode(ctx context.Context, q Querier, rollout, image string) (Node, error) {
+	n, err := scanNode(q.QueryRow(ctx, `SELECT `+nodeColumns+` FROM rollout_node WHERE rollout=$1 AND image=$2`, rollout, image))
+	if err != nil {
+		return n, fmt.Errorf("%s in rollout %s: %w", image, rollout, err)
+	}
+	return n, nil
+}
+
+// LiveNodes returns the nodes of running rollouts that have not ended.
+func LiveNodes(ctx context.Context, q Querier) ([]Node, error) {
+	return Collect(ctx, q, scanNode, `SELECT `+nodeColumns+` FROM rollout_node WHERE state IN ('waiting','building','testing','scanning','promoting','telling')
+		AND rollout IN (SELECT id FROM rollout WHERE state IN ('planned','running','paused','halted')) ORDER BY rollout, tier, image`)
+}
+
+// LastNodes returns the newest nodes of an image, newest first.
+func LastNodes(ctx context.Context, q Querier, image string, limit int) ([]Node, error) {
+	return Collect(ctx, q, scanNode, `SELECT `+nodeColumns+` FROM rollout_node WHERE image=$1 ORDER BY since DESC LIMIT $2`, image, limit)
+}
+
+// Move is a change of one node's state.
+type Move struct {
+	Rollout, Image string
+	To             NodeState
+	Reason         string
+	Next           int64
+	Who            string
+	After          string            // set when not empty
+	Detail         func(*NodeDetail) // may be nil
+	At             int64
+	Rule           string // which rule acted; the actor is the automation
+}
+
+// MoveNode changes a node's state and writes the audit row; the caller gives the transaction. A node that is already in
+// that state for that reason is left alone, so that a repeated step writes nothing twice. A move that may not be is an error.
+func MoveNode(ctx context.Context, q Querier, m Move) (Node, error) {
+	n, err := GetNode(ctx, q, m.Rollout, m.Image)
+	if err != nil {
+		return n, err
+	}
+	if err := n.State.CanMove(m.To); err != nil {
+		return n, fmt.Errorf("%s in rollout %s: %w", m.Image, m.Rollout, err)
+	}
+	same := n.State == m.To && n.Reason == m.Reason
+	if n.State != m.To {
+		n.Since = m.At
+	}
+	n.State, n.Reason, n.Next, n.Who = m.To, m.Reason, m.Next, m.Who
+	if m.After != "" {
+		n.After = m.After
+	}
+	if m.Detail != nil {
+		m.Detail(&n.Detail)
+	}
+	d, err := json.Marshal(n.Detail)
+	if err != nil {
+		return n, err
+	}
+	if _, err := q.Exec(ctx, `UPDATE rollout_node SET state=$3, reason=$4, since=$5, next=$6, who=$7, after_digest=$8, detail=$9 WHERE rollout=$1 AND image=$2`,
+		n.Rollout, n.Image, n.State, n.Reason, n.Since, n.Next, n.Who, n.After, string(d)); err != nil {
+		return n, err
+	}
+	if same {
+		return n, nil
+	}
+	return n, Audit(ctx, q, Event{At: m.At, Actor: "rebuilder", Kind: "automation", Rule: m.Rule, Action: string(m.To), Object: m.Image, Detail: join(m.Rollout, m.Reason)})
+}
+
+func join(rollout, reason string) string {
+	if reason == "" {
+		return rollout
+	}
+	return rollout + ": " + reason
+}
+
+// Release tells the children of an ended node that it ended. It returns those that wait for nobody any more, to be
+// started when the rollout is running. It must run once for each node, in the transaction that ends it.
+func Release(ctx context.Context, q Querier, rollout, image string, at int64) (ready []string, err error) {
+	children, err := Collect(ctx, q, scanString, `SELECT child FROM rollout_edge WHERE rollout=$1 AND parent=$2 ORDER BY child`, rollout, image)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range children { // in a fixed order: two parents that end together must not deadlock
+		var w int
+		if err := q.QueryRow(ctx, `UPDATE rollout_node SET waiting=waiting-1 WHERE rollout=$1 AND image=$2 RETURNING waiting`, rollout, c).Scan(&w); err != nil {
+			return nil, fmt.Errorf("release %s after %s: %w", c, image, err)
+		}
+		n, err := GetNode(ctx, q, rollout, c)
+		if err != nil {
+			return nil, err
+		}
+		if n.State != Waiting {
+			continue
+		}
+		reason := fmt.Sprintf("waits for %d of its parents", w)
+		if w == 0 {
+			ready, reason = append(ready, c), "its parents are finished; its turn comes next"
+		}
+		if _, err := MoveNode(ctx, q, Move{Rollout: rollout, Image: c, To: Waiting, Reason: reason, At: at, Rule: "order",
+			Detail: func(d *NodeDetail) { d.ReadyAt = at }}); err != nil {
+			return nil, err
+		}
+	}
+	return ready, nil
+}
+
+func scanString(row interface{ Scan(...any) error }) (s string, err error) { return s, row.Scan(&s) }
+
+// Finish ends a rollout when all its nodes have ended. It does nothing otherwise.
+func Finish(ctx context.Context, q Querier, rollout string, at int64) error {
+	nodes, err := Nodes(ctx, q, rollout)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(nodes, func(n Node) bool { return !n.State.Ended() }) {
+		return nil
+	}
+	state, reason := Finished, ""
+	for _, n := range nodes {
+		if !n.State.Good() {
+			state, reason = Broken, fmt.Sprintf("%s: %s: %s", n.Image, n.State, n.Reason)
+			break
+		}
+	}
+	return SetRollout(ctx, q, rollout, state, reason, at, "order")
+}
+
+// SetRollout changes a rollout's state, with its audit row. Setting it to what it is does nothing.
+func SetRollout(ctx context.Context, q Querier, id string, to RolloutState, reason string, at int64, rule string) error {
+	r, err := GetRollout(ctx, q, id)
+	if err != nil || r.State == to {
+		return err
+	}
+	switch to {
+	case Running:
+		r.StartedAt = max(r.StartedAt, at)
+	case Finished, Broken, Cancelled:
+		r.EndedAt = at
+	}
+	if _, err := q.Exec(ctx, `UPDATE rollout SET state=$2, reason=$3, started_at=$4, ended_at=$5 WHERE id=$1`, id, to, reason, r.StartedAt, r.EndedAt); err != nil {
+		return err
+	}
+	return Audit(ctx, q, Event{At: at, Actor: "rebuilder", Kind: "automation", Rule: rule, Action: "rollout " + string(to), Object: id, Detail: reason})
+}
