@@ -18,7 +18,7 @@ import (
 //
 // It covers, for each path of the merged file system: type, permissions, owner, link target, device numbers, file
 // capabilities and the content's SHA-256; and of the configuration what a container is started with. It leaves out
-// times, the paths of volatile, and the labels of volatileLabels.
+// times, the paths of volatile, and the labels of volatileLabel.
 func fingerprint(t *tree, cfg *v1.ConfigFile) string {
 	h := sha256.New()
 	t.root.fingerprint(h, "")
@@ -67,14 +67,23 @@ func volatile(p string) bool {
 	return strings.HasSuffix(p, ".cache-8") // fontconfig
 }
 
-// startConfig is what a container is started with.
+// startConfig is what a container is started with. An empty field and a missing one are the same.
 type startConfig struct {
-	OS, Architecture, Variant            string
-	Env, Cmd, Entrypoint, Shell, OnBuild []string
-	User, WorkingDir, StopSignal         string
-	ExposedPorts, Volumes                map[string]struct{}
-	Labels                               map[string]string
-	Healthcheck                          *v1.HealthConfig
+	OS           string              `json:",omitempty"`
+	Architecture string              `json:",omitempty"`
+	Variant      string              `json:",omitempty"`
+	Env          []string            `json:",omitempty"`
+	Cmd          []string            `json:",omitempty"`
+	Entrypoint   []string            `json:",omitempty"`
+	Shell        []string            `json:",omitempty"`
+	OnBuild      []string            `json:",omitempty"`
+	User         string              `json:",omitempty"`
+	WorkingDir   string              `json:",omitempty"`
+	StopSignal   string              `json:",omitempty"`
+	ExposedPorts map[string]struct{} `json:",omitempty"`
+	Volumes      map[string]struct{} `json:",omitempty"`
+	Labels       map[string]string   `json:",omitempty"`
+	Healthcheck  *v1.HealthConfig    `json:",omitempty"`
 }
 
 func normalConfig(f *v1.ConfigFile) startConfig {
@@ -92,9 +101,10 @@ func normalConfig(f *v1.ConfigFile) startConfig {
 
 // volatileLabel names the labels that say when and from what a build was made, not what it does.
 func volatileLabel(k string) bool {
-	switch strings.TrimPrefix(k, "org.opencontainers.image.") {
+	name, ok := strings.CutPrefix(k, "org.opencontainers.image.")
+	switch name {
 	case "created", "revision", "version", "base.digest":
-		return k != strings.TrimPrefix(k, "org.opencontainers.image.")
+		return ok
 	}
 	return false
 }

@@ -121,11 +121,11 @@ func (n *node) hide(base string, layer int) {
 	if child == nil {
 		return
 	}
-	if child.layer < layer {
-		delete(n.children, base)
-		return
-	}
 	child.hideBelow(layer)
+	// A directory that holds something of this layer is of this layer, even where the archive leaves it out.
+	if child.layer < layer && len(child.children) == 0 {
+		delete(n.children, base)
+	}
 }
 
 func (n *node) hideBelow(layer int) {
@@ -141,7 +141,7 @@ func (t *tree) read(h *tar.Header, content io.Reader, at string) (file, error) {
 		capability: h.PAXRecords["SCHILY.xattr.security.capability"],
 	}
 	switch h.Typeflag {
-	case tar.TypeReg, tar.TypeRegA, tar.TypeGNUSparse, tar.TypeCont: //nolint:staticcheck // old archives have TypeRegA
+	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont:
 		f.typ = tar.TypeReg
 		return f, t.readContent(&f, h, content, at)
 	case tar.TypeLink:
@@ -192,11 +192,15 @@ func (t *tree) readContent(f *file, h *tar.Header, content io.Reader, at string)
 
 // keeps says whether a file's content is wanted later, and refuses wanted ones that are too large.
 func (t *tree) keeps(at string, size int64) (bool, error) {
-	if at == dpkgStatus {
+	if strings.HasSuffix(at, "/dpkg/status") { // var, or lib, may be a link
 		if size > maxDatabase {
 			return false, fmt.Errorf("a package database of %d bytes, more than %d", size, maxDatabase)
 		}
-		return true, nil
+		if at == dpkgStatus {
+			return true, nil
+		}
+		t.keptLeft -= size
+		return t.keptLeft >= 0, nil
 	}
 	wanted := wantedContent(at)
 	if !wanted && !isKeyring(at) {
@@ -220,7 +224,7 @@ func wantedContent(at string) bool {
 		return true
 	}
 	return strings.HasPrefix(at, "/etc/apt/") && strings.Contains(at, "sources.list") ||
-		strings.HasPrefix(at, dpkgStatusDir+"/")
+		strings.Contains(at, "/dpkg/status.d/")
 }
 
 // isKeyring goes by name: keys may lie anywhere, and which are used is known when all layers have been read.
