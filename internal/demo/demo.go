@@ -37,6 +37,8 @@ type Options struct {
 
 	// Small makes a smaller world for tests: base/debian, base/python and the applications orders and batch.
 	Small bool
+	// MadeUpdate publishes a small package made for the demo also when the security suite has an update.
+	MadeUpdate bool
 	// Builder is what the forge's CI builds with; it may come later by SetBuilder.
 	Builder func() build.Builder
 	// WebhookPath is where the daemon takes webhooks, on World.DaemonAddress: "/hooks/github". Empty sends none.
