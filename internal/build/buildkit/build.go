@@ -18,7 +18,6 @@ import (
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
 	"github.com/moby/buildkit/util/bklog"
-	"github.com/moby/buildkit/util/staticfs"
 	"github.com/sirupsen/logrus"
 
 	"rebuilder/internal/build"
@@ -77,14 +76,14 @@ func (a *attempt) run(ctx context.Context) (*build.Result, error) {
 	if res.Digest, err = v1.NewHash(response[exptypes.ExporterImageDigestKey]); err != nil {
 		return nil, fmt.Errorf("the engine returned no digest: %w", err)
 	}
-	if err := checkPlatform(ctx, a.engine.client, response, r.Platform); err != nil {
-		return nil, err
-	}
 	if res.Provenance, res.Materials, err = provenance(ctx, a.engine.client, r.ID); err != nil {
 		return nil, err
 	}
 	if pin := unusedPin(r.Pins, res.Materials); pin != nil {
 		return nil, fmt.Errorf("the build did not use the pin of %s to %s: the Dockerfile does not need that image", pin.Reference, pin.Digest)
+	}
+	if err := checkPlatforms(ctx, a.engine.client, res.Materials); err != nil {
+		return nil, err
 	}
 	res.Steps, res.Ended = a.progress.steps(), time.Now()
 	return res, nil
@@ -145,31 +144,36 @@ func setState(src *source, r build.Request) ([]session.Attachable, error) {
 	}
 	lines, _, err := packageSteps(src.dockerfile)
 	if err != nil {
-		return nil, dockerfileError(r, err)
+		return nil, dockerfileError(r, src.dockerfile, err)
 	}
 	if len(lines) == 0 {
 		return nil, nil
 	}
 	marked, err := markSteps(src.dockerfile, lines)
 	if err != nil {
-		return nil, dockerfileError(r, err)
+		return nil, dockerfileError(r, src.dockerfile, err)
 	}
 	src.give(r, marked)
 
-	state := staticfs.NewFS()
-	addFile(state, "state", []byte(r.RepositoryState))
-	// Or apt uses an old index when a new one cannot be had, and exits with 0.
-	addFile(state, aptConfig, []byte("APT::Update::Error-Mode \"any\";\n"))
-	src.mounts[stateContext] = state
+	src.mounts[stateContext] = memory{
+		"state": []byte(r.RepositoryState),
+		// Or apt uses an old index when a new one cannot be had, and exits with 0.
+		aptConfig: []byte("APT::Update::Error-Mode \"any\";\n"),
+	}
 	src.attrs["context:"+stateContext] = "local:" + stateContext
 	return []session.Attachable{secretsprovider.FromMap(map[string][]byte{aptSecret: []byte(stateTarget + "/" + aptConfig)})}, nil
 }
 
-func dockerfileError(r build.Request, err error) error {
-	e := &build.Error{Reason: "parse " + dockerfileName(r) + ": " + err.Error(), Cause: err}
+// dockerfileError is the parser's error, with the line it is about.
+func dockerfileError(r build.Request, dockerfile []byte, err error) error {
+	e := &build.Error{Reason: err.Error(), Cause: err}
 	var at *parser.LocationError
-	if errors.As(err, &at) && len(at.Locations) > 0 && len(at.Locations[0]) > 0 {
-		e.Reason = fmt.Sprintf("parse %s:%d: %s", dockerfileName(r), at.Locations[0][0].Start.Line, err)
+	if errors.As(err, &at) {
+		for _, ranges := range at.Locations {
+			for _, l := range ranges {
+				e.Lines = appendLines(e.Lines, dockerfileName(r), string(dockerfile), l.Start.Line, l.End.Line)
+			}
+		}
 	}
 	return e
 }

@@ -30,7 +30,7 @@ const ChildVerb = "buildkitd"
 const (
 	defaultParallel   = 4
 	defaultCacheBytes = 20 << 30
-	lockTimeout       = 5 * time.Second
+	lockTimeout       = 2 * time.Second
 )
 
 // childConfig is what a child is told, as flags.

@@ -82,18 +82,20 @@ const maxSourceLines = 10
 func sourceLines(err error) []string {
 	var out []string
 	for _, s := range errdefs.Sources(err) {
-		if s.Info == nil {
-			continue
-		}
-		text := strings.Split(string(s.Info.Data), "\n")
 		for _, r := range s.Ranges {
-			first, last := max(int(r.Start.Line), 1), min(max(int(r.End.Line), int(r.Start.Line)), len(text))
-			for n := first; n <= last; n++ {
-				l := fmt.Sprintf("%s:%d: %s", s.Info.Filename, n, strings.TrimSpace(unmark(text[n-1])))
-				if len(out) < maxSourceLines && !slices.Contains(out, l) {
-					out = append(out, l)
-				}
-			}
+			out = appendLines(out, s.Info.GetFilename(), string(s.Info.GetData()), int(r.Start.GetLine()), int(r.End.GetLine()))
+		}
+	}
+	return out
+}
+
+// appendLines adds text's lines first to last, counted from 1, that are not there yet.
+func appendLines(out []string, file, text string, first, last int) []string {
+	lines := strings.Split(text, "\n")
+	for n := max(first, 1); n <= min(max(first, last), len(lines)); n++ {
+		l := fmt.Sprintf("%s:%d: %s", file, n, strings.TrimSpace(unmark(lines[n-1])))
+		if len(out) < maxSourceLines && !slices.Contains(out, l) {
+			out = append(out, l)
 		}
 	}
 	return out

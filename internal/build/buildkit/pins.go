@@ -72,8 +72,12 @@ func unusedPin(pins []build.Pin, materials []build.Material) *build.Pin {
 		if !strings.HasPrefix(m.URI, "pkg:docker/") {
 			continue
 		}
-		if ref, _, err := purl.PURLToRef(m.URI); err == nil {
-			used[ref] = true
+		ref, _, err := purl.PURLToRef(m.URI)
+		if err != nil {
+			continue
+		}
+		if name, _, err := canonical(ref); err == nil {
+			used[name+"@sha256:"+m.Digest["sha256"]] = true
 		}
 	}
 	for _, pin := range pins {

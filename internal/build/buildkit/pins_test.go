@@ -57,8 +57,8 @@ func TestPolicyRefuses(t *testing.T) {
 
 func TestUnusedPin(t *testing.T) {
 	materials := []build.Material{
-		{URI: "pkg:docker/127.0.0.1%3A5000/base/x@1?digest=" + hash("a").String() + "&platform=linux%2Famd64"},
-		{URI: "pkg:docker/alpine@latest?digest=" + hash("b").String()},
+		{URI: "pkg:docker/127.0.0.1%3A5000/base/x@1?digest=" + hash("a").String() + "&platform=linux%2Famd64", Digest: map[string]string{"sha256": hash("a").Hex}},
+		{URI: "pkg:docker/alpine@latest?platform=linux%2Famd64", Digest: map[string]string{"sha256": hash("b").Hex}},
 		{URI: "https://example.org/x.git#main"},
 	}
 	tests := map[string]struct {

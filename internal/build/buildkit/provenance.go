@@ -2,25 +2,26 @@ package buildkit
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/content/proxy"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/util/purl"
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"rebuilder/internal/build"
 )
 
-// maxBlob bounds what is read back from the engine: a manifest, a config, a provenance.
+// maxBlob bounds what is read back from the engine: manifests, configs, provenances.
 const maxBlob = 16 << 20
 
 // provenance reads the SLSA v1 predicate of a finished build from the engine's history. BuildKit keeps one for each
@@ -41,8 +42,7 @@ func provenance(ctx context.Context, c *client.Client, ref string) ([]byte, []bu
 		if ev.Record.GetRef() != ref || len(ev.Record.GetResult().GetAttestations()) == 0 {
 			continue
 		}
-		a := ev.Record.Result.Attestations[0]
-		predicate, err := readBlob(ctx, c, ocispecs.Descriptor{Digest: digest.Digest(a.Digest), Size: a.Size})
+		predicate, err := readBlob(ctx, c, digest.Digest(ev.Record.Result.Attestations[0].Digest))
 		if err != nil {
 			return nil, nil, fmt.Errorf("read provenance: %w", err)
 		}
@@ -63,55 +63,71 @@ func parseMaterials(predicate []byte) ([]build.Material, error) {
 	return p.BuildDefinition.ResolvedDependencies, nil
 }
 
-// checkPlatform compares what was built with what was asked for: BuildKit builds on a base of another platform
-// without a word.
-func checkPlatform(ctx context.Context, c *client.Client, response map[string]string, want string) error {
-	if want == "" {
-		return nil
-	}
-	p, err := platforms.Parse(want)
-	if err != nil {
-		return fmt.Errorf("platform %q: %w", want, err)
-	}
-	got, err := resultPlatform(ctx, c, response)
-	if err != nil {
-		return fmt.Errorf("read the built image's platform: %w", err)
-	}
-	if !platforms.OnlyStrict(p).Match(got) {
-		return fmt.Errorf("the built image is for %s, not for %s: is its base?", platforms.Format(got), want)
+// checkPlatforms compares each image that was used with the platform it was used as: BuildKit takes an image of another
+// platform without a word and labels the result as asked for.
+func checkPlatforms(ctx context.Context, c *client.Client, materials []build.Material) error {
+	for _, m := range materials {
+		if !strings.HasPrefix(m.URI, "pkg:docker/") {
+			continue
+		}
+		ref, want, err := purl.PURLToRef(m.URI)
+		if err != nil || want == nil || m.Digest["sha256"] == "" {
+			continue
+		}
+		got, err := imagePlatform(ctx, c, m.Digest["sha256"])
+		if err != nil {
+			return fmt.Errorf("read the platform of %s: %w", ref, err)
+		}
+		if got != nil && !platforms.OnlyStrict(*want).Match(*got) {
+			return fmt.Errorf("%s is for %s, not for %s", ref, platforms.Format(*got), platforms.Format(*want))
+		}
 	}
 	return nil
 }
 
-func resultPlatform(ctx context.Context, c *client.Client, response map[string]string) (ocispecs.Platform, error) {
-	var desc ocispecs.Descriptor
-	b, err := base64.StdEncoding.DecodeString(response[exptypes.ExporterImageDescriptorKey])
-	if err != nil {
-		return ocispecs.Platform{}, err
-	}
-	if err := json.Unmarshal(b, &desc); err != nil {
-		return ocispecs.Platform{}, err
-	}
+// imagePlatform is what the image itself says. It is nil where that cannot be wrong, in an index, which was searched
+// for the platform, and where it is not said or not kept.
+func imagePlatform(ctx context.Context, c *client.Client, hex string) (*ocispecs.Platform, error) {
 	var manifest ocispecs.Manifest
-	if err := readJSON(ctx, c, desc, &manifest); err != nil {
-		return ocispecs.Platform{}, err
+	if err := readJSON(ctx, c, digest.NewDigestFromEncoded(digest.SHA256, hex), &manifest); err != nil {
+		return nil, notKept(err)
+	}
+	if manifest.Config.Digest == "" {
+		return nil, nil
 	}
 	var config ocispecs.Image
-	err = readJSON(ctx, c, manifest.Config, &config)
-	return config.Platform, err
+	if err := readJSON(ctx, c, manifest.Config.Digest, &config); err != nil {
+		return nil, notKept(err)
+	}
+	if config.Architecture == "" {
+		return nil, nil
+	}
+	return &config.Platform, nil
 }
 
-func readJSON(ctx context.Context, c *client.Client, desc ocispecs.Descriptor, v any) error {
-	b, err := readBlob(ctx, c, desc)
+func notKept(err error) error {
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+func readJSON(ctx context.Context, c *client.Client, d digest.Digest, v any) error {
+	b, err := readBlob(ctx, c, d)
 	if err != nil {
 		return err
 	}
 	return json.Unmarshal(b, v)
 }
 
-func readBlob(ctx context.Context, c *client.Client, desc ocispecs.Descriptor) ([]byte, error) {
-	if desc.Size > maxBlob {
-		return nil, fmt.Errorf("%s has %d bytes, more than %d", desc.Digest, desc.Size, maxBlob)
+func readBlob(ctx context.Context, c *client.Client, d digest.Digest) ([]byte, error) {
+	store := proxy.NewContentStore(c.ContentClient())
+	info, err := store.Info(ctx, d)
+	if err != nil {
+		return nil, err
 	}
-	return content.ReadBlob(ctx, proxy.NewContentStore(c.ContentClient()), desc)
+	if info.Size > maxBlob {
+		return nil, fmt.Errorf("%s has %d bytes, more than %d", d, info.Size, maxBlob)
+	}
+	return content.ReadBlob(ctx, store, ocispecs.Descriptor{Digest: d, Size: info.Size})
 }

@@ -18,9 +18,7 @@ import (
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
 	"github.com/moby/buildkit/util/gitutil"
-	"github.com/moby/buildkit/util/staticfs"
 	"github.com/tonistiigi/fsutil"
-	"github.com/tonistiigi/fsutil/types"
 
 	"rebuilder/internal/build"
 )
@@ -156,21 +154,12 @@ func readState(ctx context.Context, gw gateway.Client, st llb.State, name string
 // give hands a Dockerfile to the solve from memory, in place of the one in the context.
 func (s *source) give(r build.Request, dockerfile []byte) {
 	name := dockerfileName(r)
-	fs := staticfs.NewFS()
-	addFile(fs, name, dockerfile)
+	files := memory{name: dockerfile}
 	if s.ignore != nil {
-		addFile(fs, name+".dockerignore", s.ignore)
+		files[name+".dockerignore"] = s.ignore
 	}
-	s.mounts["dockerfile"] = fs
+	s.mounts["dockerfile"] = files
 	s.attrs["dockerfilekey"] = "dockerfile" // in place of the one in a git repository, too
-}
-
-// addFile puts a file and the directories above it into fs. No owner, no time: a cache key sees content only.
-func addFile(fs *staticfs.FS, name string, b []byte) {
-	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-		fs.Add(dir, &types.Stat{Mode: uint32(os.ModeDir | 0o755)}, nil)
-	}
-	fs.Add(name, &types.Stat{Mode: 0o644}, b)
 }
 
 func dockerfileName(r build.Request) string {
