@@ -331,6 +331,27 @@ func (c *ci) idle(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
+// wait waits for a last build of which ok is true.
+func (c *ci) wait(ctx context.Context, ok func(CIBuild) bool) (CIBuild, error) {
+	for {
+		c.mu.Lock()
+		changed := c.changed
+		c.mu.Unlock()
+		for _, b := range c.builds() {
+			if ok(b) {
+				return b, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return CIBuild{}, ctx.Err()
+		case <-c.ctx.Done():
+			return CIBuild{}, c.ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
 func (c *ci) builds() []CIBuild {
 	c.mu.Lock()
 	defer c.mu.Unlock()

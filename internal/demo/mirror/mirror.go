@@ -24,6 +24,9 @@ import (
 // recipe is part of every cache key: raise it when what is made changes.
 const recipe = "1"
 
+// freshFor is how long contents are taken as they are, without asking the sources again.
+const freshFor = 10 * time.Minute
+
 // unusedFor is how long something in the cache stays without being used.
 const unusedFor = 7 * 24 * time.Hour
 
@@ -54,7 +57,8 @@ type Update struct {
 // Upgrade is one binary package, installed and newer.
 type Upgrade struct{ Name, From, To string }
 
-// Fetch returns the contents, from the cache where its sources have not changed. Only one Fetch works on a cache at a time,
+// Fetch returns the contents, from the cache where its sources have not changed; these are asked every ten minutes at most.
+// Only one Fetch works on a cache at a time,
 // in all processes.
 func Fetch(ctx context.Context, s Sources, c Config) (*Contents, error) {
 	f, err := newFetcher(s, c)
@@ -70,11 +74,14 @@ func Fetch(ctx context.Context, s Sources, c Config) (*Contents, error) {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(f.work) }()
+	if contents := f.recent(); contents != nil {
+		return contents, nil
+	}
 	contents, err := f.fetch(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return contents, f.prune()
+	return contents, cmp.Or(f.remember(contents), f.prune())
 }
 
 type fetcher struct {
