@@ -1,0 +1,136 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"rebuilder/internal/catalog"
+	"rebuilder/internal/graph"
+	"rebuilder/internal/notify"
+	"rebuilder/internal/plan"
+)
+
+// applications reads the Dockerfiles of every application at the tip of its branch.
+func (l *looking) applications(ctx context.Context) error {
+	for _, b := range l.c.Bases {
+		l.recipes[b.Name] = readRecipe(l.c, b)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for _, a := range l.c.Applications {
+		g.Go(func() error {
+			commit, err := l.head(ctx, a)
+			for _, i := range a.Images {
+				f := l.describe(ctx, l.c, a, i, commit, err)
+				l.set(func() {
+					f.Image = l.facts.Applications[i.Name].Image
+					l.facts.Applications[i.Name] = f
+				})
+			}
+			return ctx.Err()
+		})
+	}
+	return g.Wait()
+}
+
+var errNoForge = errors.New("the catalog has no [forge], so that its repository cannot be read")
+
+func (o *Observer) head(ctx context.Context, a catalog.Application) (string, error) {
+	if o.Forge == nil {
+		return "", errNoForge
+	}
+	commit, err := o.Forge.Head(ctx, a.Repository, a.Branch)
+	if errors.Is(err, notify.ErrNotFound) {
+		return "", fmt.Errorf("the forge has no %s with a branch %s (or the token may not see it)", a.Repository, a.Branch)
+	}
+	return commit, err
+}
+
+// describe reads one Dockerfile. Everything that goes wrong is a fact.
+func (o *Observer) describe(ctx context.Context, c *catalog.Catalog, a catalog.Application, i catalog.ApplicationImage, commit string, problem error) plan.Application {
+	f := plan.Application{Application: a.Name, Strategy: string(a.Strategy), Repository: a.Repository, Branch: a.Branch, Commit: commit}
+	if problem != nil {
+		f.Problem = problem.Error()
+		return f
+	}
+	src, err := o.Forge.ReadFile(ctx, a.Repository, commit, i.Dockerfile)
+	if errors.Is(err, notify.ErrNotFound) {
+		err = fmt.Errorf("%s has no %s at %.12s", a.Repository, i.Dockerfile, commit)
+	}
+	if err != nil {
+		f.Problem = err.Error()
+		return f
+	}
+	refs, err := references(i.Dockerfile, src, i.Args, i.Target)
+	if err != nil {
+		f.Problem = a.Repository + ": " + err.Error()
+		return f
+	}
+	for _, r := range refs {
+		name, ok := imageNamed(c, r.name)
+		if !ok || !isBase(c, name) {
+			continue
+		}
+		pinned, _ := v1.NewHash(r.digest) // a malformed digest pins nothing that exists
+		f.References = append(f.References, plan.Reference{Base: name, Reference: r.name, Pinned: pinned, Kind: r.kind, File: r.file, Line: r.line, Rewritable: r.rewritable, Why: r.why})
+	}
+	return f
+}
+
+func isBase(c *catalog.Catalog, name string) bool {
+	for _, b := range c.Bases {
+		if b.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Application looks at one image of an application now; rollouts use it.
+func (o *Observer) Application(ctx context.Context, c *catalog.Catalog, a catalog.Application, i catalog.ApplicationImage) (plan.Application, error) {
+	commit, err := o.head(ctx, a)
+	f := o.describe(ctx, c, a, i, commit, err)
+	return f, ctx.Err()
+}
+
+// graph is what the recipes and Dockerfiles say, and what the layers prove.
+func (l *looking) graph() (*graph.Graph, error) {
+	var nodes []graph.Node
+	var edges []graph.Edge
+	for _, u := range l.c.Upstreams {
+		nodes = append(nodes, graph.Node{Name: u.Name, Kind: graph.Upstream})
+	}
+	for _, b := range l.c.Bases {
+		nodes = append(nodes, graph.Node{Name: b.Name, Kind: graph.Base})
+		for _, p := range l.recipes[b.Name].parents {
+			edges = append(edges, l.edge(p.Name, b.Name, p.Kind, p.Where, l.facts.Bases[b.Name].Image))
+		}
+	}
+	for _, a := range l.c.Applications {
+		for _, i := range a.Images {
+			nodes = append(nodes, graph.Node{Name: i.Name, Kind: graph.Application})
+			f := l.facts.Applications[i.Name]
+			for _, r := range f.References {
+				edges = append(edges, l.edge(r.Base, i.Name, r.Kind, fmt.Sprintf("%s:%d", r.File, r.Line), f.Image))
+			}
+		}
+	}
+	return graph.New(nodes, edges)
+}
+
+// edge upgrades what a recipe says by what the layers prove.
+func (l *looking) edge(parent, child string, kind graph.EdgeKind, where string, img plan.Image) graph.Edge {
+	e := graph.Edge{Parent: parent, Child: child, Kind: kind, Evidence: graph.FromRecipe, Where: where}
+	above, ok := l.facts.Upstreams[parent]
+	if !ok {
+		above = l.facts.Bases[parent].Image
+	}
+	if kind == graph.Inherits && img.StandsOn(above) {
+		e.Evidence = graph.FromLayers
+	}
+	return e
+}

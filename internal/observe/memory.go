@@ -1,0 +1,151 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"rebuilder/internal/catalog"
+	"rebuilder/internal/plan"
+	"rebuilder/internal/store"
+)
+
+// memory adds what the store remembers: builds, attempts, and which rollout has an image in hand.
+func (l *looking) memory(ctx context.Context) error {
+	live, err := store.LiveNodes(ctx, l.Store.Q())
+	if err != nil {
+		return err
+	}
+	busy := map[string]string{}
+	for _, n := range live {
+		if n.State != store.Telling || n.Detail.Key == "" {
+			busy[n.Image] = n.Rollout
+		}
+	}
+	for _, b := range l.c.Bases {
+		if err := l.remember(ctx, b, busy[b.Name]); err != nil {
+			return fmt.Errorf("what is remembered of %s: %w", b.Name, err)
+		}
+	}
+	for name, a := range l.facts.Applications {
+		a.Busy = busy[name]
+		l.facts.Applications[name] = a
+	}
+	return l.told(ctx)
+}
+
+func (l *looking) remember(ctx context.Context, b catalog.Base, busy string) error {
+	f, r := l.facts.Bases[b.Name], l.recipes[b.Name]
+	f.Recipe, f.Problem, f.Parents, f.Busy = r.hash, r.problem, r.parents, busy
+	if f.Exists() {
+		rec, found, err := store.BuildOf(ctx, l.Store.Q(), b.Name, f.Digest.String())
+		if err != nil {
+			return err
+		}
+		if found {
+			f.BuiltFrom = rec.Detail.Recipe
+			f.Parents = withUsed(r.parents, rec.Detail.Parents)
+		}
+	}
+	a, found, err := store.GetAttempt(ctx, l.Store.Q(), l.inputs(b, f).Key())
+	if err != nil {
+		return err
+	}
+	if found {
+		f.Attempt = &plan.Attempt{Outcome: a.Outcome, Reason: a.Reason, Digest: a.Digest, Tries: a.Tries, At: time.UnixMilli(a.At)}
+		if a.Next > 0 {
+			f.Attempt.Next = time.UnixMilli(a.Next)
+		}
+	}
+	l.facts.Bases[b.Name] = f
+	return nil
+}
+
+func withUsed(parents []plan.Parent, used map[string]string) []plan.Parent {
+	out := make([]plan.Parent, len(parents))
+	for i, p := range parents {
+		if d, err := v1.NewHash(used[p.Name]); err == nil {
+			p.Used = d
+		}
+		out[i] = p
+	}
+	return out
+}
+
+// inputs are those of a build now.
+func (l *looking) inputs(b catalog.Base, f plan.Base) plan.Inputs {
+	in := plan.Inputs{Image: b.Name, Recipe: f.Recipe, Platform: b.Platform, State: f.State}
+	for _, p := range f.Parents {
+		above, ok := l.facts.Upstreams[p.Name]
+		if !ok {
+			above = l.facts.Bases[p.Name].Image
+		}
+		in.Parents = append(in.Parents, plan.Pinned{Parent: p, Digest: above.Digest})
+	}
+	return in
+}
+
+// told adds to each application what it was told last and has not come of it yet, or was refused.
+func (l *looking) told(ctx context.Context) error {
+	last, err := store.LastProposals(ctx, l.Store.Q())
+	if err != nil {
+		return err
+	}
+	for name, a := range l.facts.Applications {
+		p, ok := last[a.Application]
+		if !ok || p.State != store.ProposalOpen && p.State != store.ProposalMerged && p.State != store.ProposalClosed {
+			continue
+		}
+		a.Told = &plan.Told{Rollout: p.Rollout, State: string(p.State), Number: p.Number, URL: p.URL, Since: time.UnixMilli(p.OpenedAt), Wants: p.Wants}
+		l.facts.Applications[name] = a
+	}
+	return nil
+}
+
+// Base looks at what a build of one base stands on now; rollouts use it. Every parent must be there.
+func (o *Observer) Base(ctx context.Context, c *catalog.Catalog, b catalog.Base) (plan.Inputs, plan.Image, error) {
+	none := plan.Inputs{}
+	l := &looking{Observer: o, c: c, facts: plan.Facts{At: o.Now(), Upstreams: map[string]plan.Image{}, Bases: map[string]plan.Base{}}}
+	r := readRecipe(c, b)
+	if r.problem != "" {
+		return none, plan.Image{}, fmt.Errorf("recipe of %s: %s", b.Name, r.problem)
+	}
+	now, inv := o.look(ctx, b.Name, b.Reference(), b.Platform)
+	if now.Unknown != "" {
+		return none, now, fmt.Errorf("%s: %s", b.Reference(), now.Unknown)
+	}
+	for _, p := range r.parents {
+		img, above := o.look(ctx, p.Name, p.Reference, b.Platform)
+		if img.Unknown != "" {
+			return none, now, fmt.Errorf("%s: %s", p.Reference, img.Unknown)
+		}
+		if !img.Exists() {
+			return none, now, fmt.Errorf("%s stands on %s, which has no image", b.Name, p.Reference)
+		}
+		l.facts.Upstreams[p.Name] = img
+		if i, ok := r.inherits(); ok && i.Name == p.Name && inv == nil {
+			inv = above
+		}
+	}
+	f := plan.Base{Image: now, Recipe: r.hash, Parents: r.parents}
+	if inv != nil {
+		snap, err := o.Packages.Round(ctx, inv)
+		if err != nil {
+			return none, now, err
+		}
+		s, err := o.state(ctx, snap, inv)
+		if err != nil {
+			return none, now, err
+		}
+		f.State = s.hash
+	}
+	return l.inputs(b, f), now, ctx.Err()
+}
+
+// Wants returns the digest on the channel of a base.
+func (o *Observer) Wants(ctx context.Context, b catalog.Base) (v1.Hash, error) {
+	res, err := o.Registry.Resolve(ctx, b.Reference(), b.Platform)
+	return res.Manifest, err
+}

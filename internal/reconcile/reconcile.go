@@ -1,0 +1,260 @@
+// Package reconcile is the daemon's heart beat: look, follow, plan, start. It is level-triggered: it compares what is
+// with what should be, as often as it likes; a hint (a webhook, a change of state, a person) only makes it look sooner.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"rebuilder/internal/catalog"
+	"rebuilder/internal/observe"
+	"rebuilder/internal/plan"
+	"rebuilder/internal/rollout"
+	"rebuilder/internal/store"
+)
+
+// Observer looks at the world.
+type Observer interface {
+	Gather(ctx context.Context, c *catalog.Catalog) (*observe.World, error)
+}
+
+// Rollouts starts what is due and follows what was started.
+type Rollouts interface {
+	Start(ctx context.Context, p *plan.Plan, by rollout.Actor) (string, error)
+	Follow(ctx context.Context, f plan.Facts) error
+	Resume(ctx context.Context) error
+}
+
+// Snapshot is what the last look found.
+type Snapshot struct {
+	World   *observe.World // nil before the first look
+	Plan    *plan.Plan
+	At      time.Time
+	Next    time.Time
+	Problem string // why the last look failed; World and Plan are then those of the look before
+	Catalog *catalog.Catalog
+	// CatalogProblem says why the catalog on disk is not the one in use; empty when it is.
+	CatalogProblem string
+}
+
+// Loop looks again and again.
+type Loop struct {
+	observer Observer
+	rollouts Rollouts
+	store    *store.Store
+	log      *slog.Logger
+	now      func() time.Time
+	wake     chan struct{}
+	once     sync.Mutex // one look at a time
+
+	mu   sync.Mutex
+	last Snapshot
+}
+
+// New returns a loop over a catalog that was loaded.
+func New(c *catalog.Catalog, o Observer, st *store.Store, log *slog.Logger, now func() time.Time) *Loop {
+	return &Loop{observer: o, store: st, log: log, now: now, wake: make(chan struct{}, 1), last: Snapshot{Catalog: c}}
+}
+
+// Use sets what starts rollouts; it must be called before Run.
+func (l *Loop) Use(r Rollouts) { l.rollouts = r }
+
+// Catalog returns the catalog in use.
+func (l *Loop) Catalog() *catalog.Catalog { return l.Last().Catalog }
+
+// Last returns what the last look found.
+func (l *Loop) Last() Snapshot {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}
+
+// Wake makes the loop look soon. It never blocks; many calls are one.
+func (l *Loop) Wake() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run looks until ctx ends. A look that fails is logged and shown, and tried again in time.
+func (l *Loop) Run(ctx context.Context) {
+	for {
+		if err := l.Once(ctx); err != nil && ctx.Err() == nil {
+			l.log.Error("look failed", "error", err)
+		}
+		t := time.NewTimer(time.Until(l.Last().Next))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-t.C:
+		case <-l.wake:
+			t.Stop()
+		}
+	}
+}
+
+// Once looks once: it is the whole of what the daemon decides. Without a change in the world it writes nothing outside
+// the store, however often it is called.
+func (l *Loop) Once(ctx context.Context) error {
+	l.once.Lock()
+	defer l.once.Unlock()
+	l.reload()
+	c := l.Catalog()
+	err := l.look(ctx, c)
+	now := l.now()
+	next := now.Add(c.Watch.Interval)
+	l.set(func(s *Snapshot) {
+		s.Next, s.Problem = next, ""
+		if p := s.Plan; p != nil && !p.Empty() && p.NotBefore.After(now) && p.NotBefore.Before(next) {
+			s.Next = p.NotBefore // do not sleep over the end of the settle window
+		}
+		if err != nil {
+			s.Problem = err.Error()
+		}
+	})
+	return errors.Join(err, l.beat(ctx, now, next, err))
+}
+
+func (l *Loop) look(ctx context.Context, c *catalog.Catalog) error {
+	p, w, err := l.plan(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := l.rollouts.Follow(ctx, w.Facts); err != nil {
+		l.log.Warn("not everybody could be followed", "error", err)
+	}
+	if c.Rollout.Automatic && !p.Empty() && p.Due(l.now()) {
+		id, err := l.rollouts.Start(ctx, p, rollout.Actor{Name: "rebuilder", Kind: "automation", Rule: "watch"})
+		if err != nil {
+			return err
+		}
+		l.log.Info("rollout started", "rollout", id, "plan", p.ID, "title", p.Title, "steps", len(p.Steps))
+		return nil
+	}
+	return l.rollouts.Resume(ctx)
+}
+
+// plan looks and decides, and keeps both for whoever asks.
+func (l *Loop) plan(ctx context.Context, c *catalog.Catalog) (*plan.Plan, *observe.World, error) {
+	w, err := l.observer.Gather(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := l.now()
+	p := plan.Make(c, w.Graph, w.Facts, now)
+	l.set(func(s *Snapshot) { s.World, s.Plan, s.At = w, p, now })
+	return p, w, nil
+}
+
+// Plan looks now and returns the plan, stored so that it can be applied by its id. It starts nothing.
+func (l *Loop) Plan(ctx context.Context) (*plan.Plan, error) {
+	l.once.Lock()
+	defer l.once.Unlock()
+	l.reload()
+	p, _, err := l.plan(ctx, l.Catalog())
+	if err != nil {
+		return nil, err
+	}
+	return p, store.SavePlan(ctx, l.store.Q(), p)
+}
+
+// Apply starts the rollout of a plan that was shown, exactly as it was shown. It refuses with rollout.ErrMoved when the
+// world is not what the plan rests on; ErrApplied when it was applied before.
+func (l *Loop) Apply(ctx context.Context, id string, by rollout.Actor) (string, error) {
+	l.once.Lock()
+	defer l.once.Unlock()
+	shown, err := store.GetPlan(ctx, l.store.Q(), id)
+	if err != nil {
+		return "", err
+	}
+	if n, err := store.RolloutsOfPlan(ctx, l.store.Q(), id); err != nil || n > 0 {
+		return "", errors.Join(err, fmt.Errorf("plan %s: %w", id, ErrApplied))
+	}
+	l.reload()
+	now, _, err := l.plan(ctx, l.Catalog())
+	if err != nil {
+		return "", err
+	}
+	if now.ID != shown.ID {
+		return "", fmt.Errorf("plan %s: %w: %s", id, rollout.ErrMoved, moved(shown, now))
+	}
+	if now.Empty() {
+		return "", fmt.Errorf("plan %s: %w", id, ErrNothing)
+	}
+	return l.rollouts.Start(ctx, shown, by)
+}
+
+var (
+	// ErrApplied is returned when a plan was applied before.
+	ErrApplied = errors.New("was applied already")
+	// ErrNothing is returned when a plan has no steps.
+	ErrNothing = errors.New("has nothing to do")
+)
+
+// moved names the first input that is not what it was.
+func moved(was, is *plan.Plan) string {
+	old := map[string]string{}
+	for _, i := range was.Inputs {
+		old[i.Name] = i.Value
+	}
+	for _, i := range is.Inputs {
+		if v, ok := old[i.Name]; !ok || v != i.Value {
+			return i.Name + " is not what it was"
+		}
+		delete(old, i.Name)
+	}
+	for name := range old {
+		return name + " is gone"
+	}
+	return "its steps are others now"
+}
+
+// reload reads the catalog when the file changed. A broken one is said and not used.
+func (l *Loop) reload() {
+	c := l.Catalog()
+	next, err := catalog.Load(c.File)
+	if err != nil {
+		text := err.Error()
+		if errors.Is(err, os.ErrNotExist) {
+			text = c.File + " is gone"
+		}
+		l.set(func(s *Snapshot) {
+			if s.CatalogProblem != text {
+				l.log.Error("the catalog on disk is not used", "error", text)
+			}
+			s.CatalogProblem = text
+		})
+		return
+	}
+	l.set(func(s *Snapshot) {
+		s.CatalogProblem = ""
+		if next.SHA256 != s.Catalog.SHA256 {
+			l.log.Info("catalog loaded", "file", next.File, "sha256", next.SHA256)
+			s.Catalog = next
+		}
+	})
+}
+
+func (l *Loop) set(f func(*Snapshot)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f(&l.last)
+}
+
+// beat records the heart beat, so that a loop that stopped is seen.
+func (l *Loop) beat(ctx context.Context, now, next time.Time, problem error) error {
+	w := store.Watcher{Name: "reconcile", LastRun: now.UnixMilli(), NextRun: next.UnixMilli()}
+	if problem == nil {
+		w.LastOK = w.LastRun
+	} else {
+		w.Error = problem.Error()
+	}
+	return store.SaveWatcher(context.WithoutCancel(ctx), l.store.Q(), w)
+}

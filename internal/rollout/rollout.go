@@ -1,0 +1,233 @@
+// Package rollout carries a plan out, durably. One workflow function an image, read top to bottom as the story of that
+// image: Base builds, asserts, promotes and releases; Application tells. The graph is data (store.Node with waiting and
+// state), so that SQL, pages and `why` can show it. All truth is in the store: a workflow is a straight list of
+// idempotent steps that can be killed between any two instructions.
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/dbos-inc/dbos-transact-golang/dbos"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"rebuilder/internal/build"
+	"rebuilder/internal/catalog"
+	"rebuilder/internal/durable"
+	"rebuilder/internal/graph"
+	"rebuilder/internal/inventory"
+	"rebuilder/internal/notify"
+	"rebuilder/internal/plan"
+	"rebuilder/internal/promote"
+	"rebuilder/internal/store"
+)
+
+// Facts is what the workflows ask of the world while they run. All of it only reads.
+type Facts interface {
+	// Base returns the inputs of a build now, and the image on the channel now.
+	Base(ctx context.Context, c *catalog.Catalog, b catalog.Base) (plan.Inputs, plan.Image, error)
+	// Application returns what is known of one image of an application now, its repository's tip included.
+	Application(ctx context.Context, c *catalog.Catalog, a catalog.Application, i catalog.ApplicationImage) (plan.Application, error)
+	// Wants returns the digest on the channel of a base.
+	Wants(ctx context.Context, b catalog.Base) (v1.Hash, error)
+	// Inventory reads what is inside a digest, once.
+	Inventory(ctx context.Context, image, reference, platform string) (*inventory.Inventory, error)
+}
+
+// Config holds what a Runner can do without.
+type Config struct {
+	Parallel int           // builds at once; 0: 2
+	Timeout  time.Duration // of one build; 0: 1h
+	Logs     string        // directory of build logs
+	Now      func() time.Time
+	Log      *slog.Logger
+	// Changed is called after each change of state, to wake the reconcile; may be nil. It must not block.
+	Changed func()
+}
+
+// Runner carries out rollouts.
+type Runner struct {
+	engine   *durable.Engine
+	store    *store.Store
+	facts    Facts
+	builder  build.Builder
+	registry promote.Registry
+	forge    notify.Forge // nil when the catalog has none
+	catalog  func() *catalog.Catalog
+	cfg      Config
+	nodes    dbos.Queue
+	builds   dbos.Queue
+	closing  atomic.Bool
+}
+
+// New registers the workflows with the engine, which must not be launched yet.
+func New(engine *durable.Engine, st *store.Store, facts Facts, b build.Builder, reg promote.Registry, forge notify.Forge, c func() *catalog.Catalog, cfg Config) (*Runner, error) {
+	if cfg.Parallel == 0 {
+		cfg.Parallel = 2
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = time.Hour
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Changed == nil {
+		cfg.Changed = func() {}
+	}
+	r := &Runner{engine: engine, store: st, facts: facts, builder: b, registry: reg, forge: forge, catalog: c, cfg: cfg}
+	dbos.RegisterWorkflow(engine.DBOS(), r.Base, dbos.WithWorkflowName("base"), dbos.WithMaxRecoveryAttempts(1000))
+	dbos.RegisterWorkflow(engine.DBOS(), r.Application, dbos.WithWorkflowName("application"), dbos.WithMaxRecoveryAttempts(1000))
+	dbos.RegisterWorkflow(engine.DBOS(), r.Build, dbos.WithWorkflowName("build"), dbos.WithMaxRecoveryAttempts(1000))
+	var err error
+	// Nodes hold nothing scarce; builds do.
+	if r.nodes, err = engine.RegisterQueue("nodes", dbos.WithWorkerConcurrency(500)); err != nil {
+		return nil, err
+	}
+	r.builds, err = engine.RegisterQueue("builds", dbos.WithWorkerConcurrency(cfg.Parallel))
+	return r, err
+}
+
+// Stopping makes the steps in flight hold still instead of failing, so that nothing that happens while the process goes
+// down is taken for an answer. They are repeated at the next start.
+func (r *Runner) Stopping() { r.closing.Store(true) }
+
+// ErrMoved is returned by Start when the plan's inputs are not what they were.
+var ErrMoved = errors.New("the plan's inputs moved")
+
+// Actor is who started something, and under which rule.
+type Actor struct {
+	Name string // "rebuilder", or a person
+	Kind string // "automation" or "human"
+	Rule string // "watch", "manual"
+}
+
+// Start makes a rollout of a plan and starts the images that wait for nobody. Starting the same plan twice at the same
+// time makes one rollout: the second call returns the first one's id.
+func (r *Runner) Start(ctx context.Context, p *plan.Plan, by Actor) (id string, err error) {
+	now := r.cfg.Now().UnixMilli()
+	err = r.store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
+		n, err := store.RolloutsOfPlan(ctx, q, p.ID)
+		if err != nil {
+			return err
+		}
+		id = fmt.Sprintf("r-%s-%d", p.ID[len("p-"):], n+1)
+		if err := store.SavePlan(ctx, q, p); err != nil {
+			return err
+		}
+		ro := store.Rollout{ID: id, Plan: p.ID, Cause: string(p.Cause), Title: p.Title, State: store.Running, CreatedAt: now, StartedAt: now, NoticedAt: now, PublishedAt: published(p)}
+		if !p.NoticedAt.IsZero() {
+			ro.NoticedAt = p.NoticedAt.UnixMilli()
+		}
+		created, err := store.CreateRollout(ctx, q, ro, r.newNodes(id, p, now))
+		if err != nil || !created {
+			return err
+		}
+		if err := r.supersede(ctx, q, id, p, now); err != nil {
+			return err
+		}
+		if err := store.PlanApplied(ctx, q, p.ID, id, now); err != nil {
+			return err
+		}
+		return store.Audit(ctx, q, store.Event{At: now, Actor: by.Name, Kind: by.Kind, Rule: by.Rule, Action: "start rollout", Object: id, Detail: p.Title})
+	})
+	if err != nil {
+		return "", fmt.Errorf("start plan %s: %w", p.ID, err)
+	}
+	r.cfg.Changed()
+	return id, r.Resume(ctx)
+}
+
+func (r *Runner) newNodes(id string, p *plan.Plan, now int64) []store.Node {
+	var nodes []store.Node
+	for _, s := range p.Steps {
+		n := store.Node{Rollout: id, Image: s.Image, Kind: s.Kind, Tier: s.Tier, Waiting: len(s.Parents), State: store.Waiting, Since: now, Attempt: 1, Before: s.Before}
+		n.Reason = "its turn comes next"
+		if len(s.Parents) > 0 {
+			n.Reason = fmt.Sprintf("waits for %d of its parents", len(s.Parents))
+		} else {
+			n.Detail.ReadyAt = now
+		}
+		n.Detail.Step = s
+		nodes = append(nodes, n)
+	}
+	return nodes
+}
+
+func published(p *plan.Plan) (at int64) {
+	for _, s := range p.Steps {
+		for _, q := range s.Patches {
+			at = max(at, q.PublishedAt)
+		}
+	}
+	return at
+}
+
+// supersede ends what older rollouts still wait for at the applications of this one.
+func (r *Runner) supersede(ctx context.Context, q store.Querier, id string, p *plan.Plan, now int64) error {
+	live, err := store.LiveNodes(ctx, q)
+	if err != nil {
+		return err
+	}
+	for _, n := range live {
+		if _, again := p.Find(n.Image); !again || n.Rollout == id || n.State != store.Telling {
+			continue
+		}
+		reason := "superseded by rollout " + id
+		if _, err := store.MoveNode(ctx, q, store.Move{Rollout: n.Rollout, Image: n.Image, To: store.Skipped, Reason: reason, At: now, Rule: "newest first"}); err != nil {
+			return err
+		}
+		if pr, found, err := store.GetProposal(ctx, q, n.Detail.Key); err != nil {
+			return err
+		} else if found {
+			pr.State, pr.Reason, pr.EndedAt = store.ProposalSuperseded, reason, now
+			if err := store.SaveProposal(ctx, q, pr); err != nil {
+				return err
+			}
+		}
+		if err := store.Finish(ctx, q, n.Rollout, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Resume starts every image that waits for nobody and has no workflow yet. It is safe to call at any time: a workflow is
+// started once by its id.
+func (r *Runner) Resume(ctx context.Context) error {
+	live, err := store.LiveNodes(ctx, r.store.Q())
+	if err != nil {
+		return err
+	}
+	for _, n := range live {
+		if n.State == store.Waiting && n.Waiting == 0 {
+			if err := r.run(r.engine.DBOS(), Turn{n.Rollout, n.Image, n.Kind, n.Attempt}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Turn names one image's turn in one rollout.
+type Turn struct {
+	Rollout string
+	Image   string
+	Kind    string
+	Attempt int
+}
+
+// ID is the workflow's id: a turn is taken once.
+func (t Turn) ID() string { return fmt.Sprintf("%s/%s/%d", t.Rollout, t.Image, t.Attempt) }
+
+func (r *Runner) run(ctx dbos.Context, t Turn) error {
+	story := r.Base
+	if t.Kind == string(graph.Application) {
+		story = r.Application
+	}
+	_, err := dbos.RunWorkflow(ctx, story, t, dbos.WithWorkflowID(t.ID()), dbos.WithQueue(r.nodes))
+	return err
+}
