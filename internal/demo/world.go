@@ -288,7 +288,9 @@ func (w *World) SetBuilder(b build.Builder) { w.ci.setBuilder(b) }
 func (w *World) CI() []CIBuild { return w.ci.builds() }
 
 // WaitCI waits for a build, among the last of each image, of which ok is true.
-func (w *World) WaitCI(ctx context.Context, ok func(CIBuild) bool) (CIBuild, error) { return w.ci.wait(ctx, ok) }
+func (w *World) WaitCI(ctx context.Context, ok func(CIBuild) bool) (CIBuild, error) {
+	return w.ci.wait(ctx, ok)
+}
 
 func (w *World) say(format string, args ...any) {
 	if w.options.Progress != nil {
