@@ -210,9 +210,9 @@ func (d *Debian) refresh(ctx context.Context, e *entry, wanted func(string) bool
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return err
 	}
+	// When something is wrong, what is known is still to be had, for the packages wanted now too, if it lies on disk.
 	next, changed, err := d.ask(ctx, e)
 	if err != nil {
-		// What is known is still to be had, for the packages wanted now too, if it lies on disk.
 		return errors.Join(err, d.reread(ctx, e, wanted, generation))
 	}
 	if !changed && e.index != nil && e.generation == generation {
@@ -220,7 +220,7 @@ func (d *Debian) refresh(ctx context.Context, e *entry, wanted func(string) bool
 		return next.release.fresh(d.now())
 	}
 	if err := d.read(ctx, e, next, wanted, generation); err != nil {
-		return err
+		return errors.Join(err, d.reread(ctx, e, wanted, generation))
 	}
 	return next.release.fresh(d.now())
 }
@@ -271,7 +271,7 @@ func (d *Debian) load(e *entry) error {
 
 // reread makes the index of what is known already, when it is not made yet or more packages are wanted now.
 func (d *Debian) reread(ctx context.Context, e *entry, wanted func(string) bool, generation int) error {
-	if e.release == nil || e.index != nil && e.generation == generation {
+	if e.release == nil || ctx.Err() != nil || e.index != nil && e.generation == generation {
 		return nil
 	}
 	return d.read(ctx, e, known{e.raw, e.release, e.validators}, wanted, generation)

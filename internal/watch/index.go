@@ -90,6 +90,9 @@ func readPackages(r io.Reader, component string, wanted func(string) bool, to ma
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+		if errors.Is(err, ErrTooLarge) {
+			return err
+		}
 		if err != nil {
 			return fmt.Errorf("%w: %.200w", ErrMalformed, err)
 		}
@@ -131,7 +134,7 @@ func decompress(name string, r io.Reader, limit int64) (io.Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", name, ErrMalformed, err)
 	}
-	return &atMost{r: r, left: limit, name: name}, nil
+	return &atMost{r: r, left: limit, name: "decompressed"}, nil
 }
 
 // atMost fails when there is more than it allows, where io.LimitReader would cut off in silence.
