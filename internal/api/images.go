@@ -1,0 +1,168 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"rebuilder/internal/graph"
+	"rebuilder/internal/plan"
+	"rebuilder/internal/store"
+)
+
+// images are all images of the catalog, upstreams first, then bases, then applications, each in the catalog's order.
+func (v *view) images() []Image {
+	var out []Image
+	c := v.snap.Catalog
+	if c == nil {
+		return out
+	}
+	for _, u := range c.Upstreams {
+		out = append(out, v.image(Image{Name: u.Name, Kind: string(graph.Upstream), Reference: u.Image}))
+	}
+	for _, b := range c.Bases {
+		out = append(out, v.image(Image{Name: b.Name, Kind: string(graph.Base), Reference: b.Reference(), Owner: b.Owner}))
+	}
+	for _, a := range c.Applications {
+		for _, i := range a.Images {
+			out = append(out, v.image(Image{Name: i.Name, Kind: string(graph.Application), Reference: i.Image, Owner: a.Owner}))
+		}
+	}
+	return out
+}
+
+// find returns one image of the catalog.
+func (v *view) find(name string) (Image, *Error) {
+	all := v.images()
+	if i := slices.IndexFunc(all, func(i Image) bool { return i.Name == name }); i >= 0 {
+		return all[i], nil
+	}
+	return Image{}, notFound(likely(name, all), "the catalog has no image %q", name)
+}
+
+// likely is a hint with the names that come near, or with what to do when none does.
+func likely(name string, all []Image) string {
+	var near []string
+	last := name[strings.LastIndex(name, "/")+1:]
+	for _, i := range all {
+		if last != "" && (strings.Contains(i.Name, last) || strings.Contains(last, i.Name[strings.LastIndex(i.Name, "/")+1:])) {
+			near = append(near, i.Name)
+		}
+	}
+	if len(near) == 0 || len(near) > 5 {
+		return "see all images: rebuilder graph"
+	}
+	return "did you mean " + strings.Join(near, " or ") + "?"
+}
+
+// image fills in how an image is. What is going on comes first, then what is wrong, then what is available.
+func (v *view) image(i Image) Image {
+	img, seen := v.fact(i.Name)
+	if img.Exists() {
+		i.Digest, i.SeenAt = img.Digest.String(), utc(img.FirstSeen)
+	}
+	if n, ok := v.live[i.Name]; ok {
+		return v.inHand(i, n)
+	}
+	switch {
+	case !seen:
+		return i.is(Unknown, "was not looked at yet")
+	case v.snap.Plan == nil:
+		return i.is(Unknown, "nothing was decided yet")
+	}
+	if s, ok := v.snap.Plan.Find(i.Name); ok {
+		return i.is(Behind, s.Reasons[0]+more(len(s.Reasons)-1))
+	}
+	for _, n := range v.notDone[i.Name] {
+		if j, decided := v.held(i, n); decided {
+			return j
+		}
+	}
+	if !img.Exists() {
+		return i.is(Unknown, "there is no image at "+i.Reference)
+	}
+	return i.is(Current, "stands on the newest of all that is known")
+}
+
+func (i Image) is(s ImageState, sentence string) Image {
+	i.State, i.Sentence = s, sentence
+	return i
+}
+
+func more(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (and %d more)", n)
+}
+
+// inHand is an image that a running rollout is at.
+func (v *view) inHand(i Image, n store.Node) Image {
+	i = i.is(Rebuilding, sentence(n))
+	i.Since, i.Next, i.Who, i.Rollout = at(n.Since), at(n.Next), n.Who, n.Rollout
+	if n.State == store.Telling && n.Detail.Key != "" {
+		i.State, i.URL = Awaiting, n.Detail.URL
+	}
+	return i
+}
+
+// held is an image for which something is not done, with the reason. It is not decided by something that turned out to
+// need nothing.
+func (v *view) held(i Image, n plan.NotDone) (Image, bool) {
+	i.Since, i.Next, i.Who = utc(n.Since), utc(n.Next), n.Who
+	switch {
+	case n.Unknown:
+		return i.is(Unknown, n.Reason), true
+	case v.unchanged(i.Name):
+		return i, false
+	case v.awaited(i.Name):
+		if t := v.snap.World.Facts.Applications[i.Name].Told; t != nil {
+			i.URL, i.Rollout = t.URL, t.Rollout
+		}
+		return i.is(Awaiting, n.Reason), true
+	case n.Who == "":
+		return i.is(Behind, n.Reason), true
+	}
+	return i.is(Stuck, n.Reason), true
+}
+
+// unchanged says that a rebuild with today's inputs made the same content: the image is as new as it can be.
+func (v *view) unchanged(name string) bool {
+	a := v.snap.World.Facts.Bases[name].Attempt
+	return a != nil && a.Outcome == string(store.Unchanged)
+}
+
+// awaited says that an application was told, or pins what it should: its next image is what is missing.
+func (v *view) awaited(name string) bool {
+	f := v.snap.World.Facts
+	a, ok := f.Applications[name]
+	if !ok {
+		return false
+	}
+	if a.Told != nil && a.Told.State != "closed" {
+		return true
+	}
+	for _, r := range a.References {
+		if b := f.Bases[r.Base]; !b.Exists() || r.Pinned != b.Digest {
+			return false
+		}
+	}
+	return len(a.References) > 0
+}
+
+// fleet counts images; every state is in it.
+func fleet(images []Image) Fleet {
+	f := Fleet{Images: len(images), States: map[ImageState]int{}, Kinds: map[string]int{}}
+	for _, s := range ImageStates() {
+		f.States[s] = 0
+	}
+	for _, i := range images {
+		f.States[i.State]++
+		f.Kinds[i.Kind]++
+	}
+	return f
+}
+
+// asOf is when the last look that worked was made.
+func (v *view) asOf() time.Time { return utc(v.snap.At) }

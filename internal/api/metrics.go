@@ -1,0 +1,195 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"rebuilder/internal/store"
+)
+
+const scrapePatience = 5 * time.Second
+
+// metrics are counted when they are asked for, from the store, so that they are right after a restart.
+func (s *Server) metrics() http.Handler {
+	reg := prometheus.NewRegistry()
+	own := append([]prometheus.Collector{newGauges(&s.Reader), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}, s.d.Collectors...)
+	for _, c := range own {
+		if err := reg.Register(c); err != nil {
+			s.d.Log.Error("metric left out", "error", err)
+		}
+	}
+	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{
+		Timeout: 2 * scrapePatience, ErrorLog: slog.NewLogLogger(s.d.Log.Handler(), slog.LevelError), ErrorHandling: promhttp.ContinueOnError,
+	})
+}
+
+// gauges collects what the store and the last look say.
+type gauges struct {
+	r *Reader
+
+	info, images, rollouts, proposals, builds     *prometheus.Desc
+	watcherOK, watcherRun, watcherNext            *prometheus.Desc
+	lead, leadNoticed, catalog, planSteps, looked *prometheus.Desc
+}
+
+func newGauges(r *Reader) *gauges {
+	d := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("rebuilder_"+name, help, labels, nil)
+	}
+	return &gauges{
+		r:           r,
+		info:        d("build_info", "Always 1; which version runs.", "version", "goversion"),
+		images:      d("images", "Images of the catalog by state; their sum is the whole catalog.", "kind", "state"),
+		rollouts:    d("rollouts", "Rollouts by state, of all times.", "state"),
+		proposals:   d("proposals", "What applications were told, by state, of all times.", "state"),
+		builds:      d("build_duration_seconds", "Ended builds by outcome (done, failed, lost) and how long they took.", "outcome"),
+		watcherOK:   d("watcher_last_success_timestamp_seconds", "When something that runs again and again last worked; 0: never.", "watcher"),
+		watcherRun:  d("watcher_last_run_timestamp_seconds", "When it last ran, whatever came of it.", "watcher"),
+		watcherNext: d("watcher_next_run_timestamp_seconds", "When it is due again.", "watcher"),
+		lead:        d("last_fix_lead_time_seconds", "The newest rollout of a patch: from its publication by the distribution to the last image proven."),
+		leadNoticed: d("last_fix_since_noticed_seconds", "The newest rollout of a patch: from our noticing it to the last image proven."),
+		catalog:     d("catalog_last_reload_successful", "1 when the catalog on disk is the one in use."),
+		planSteps:   d("plan_steps", "Steps that the last look would start."),
+		looked:      d("last_look_timestamp_seconds", "How old the facts are that all of this rests on; 0: never looked."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{g.info, g.images, g.rollouts, g.proposals, g.builds, g.watcherOK, g.watcherRun, g.watcherNext, g.lead, g.leadNoticed, g.catalog, g.planSteps, g.looked} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector. What cannot be counted is an error of the scrape, never a 0.
+func (g *gauges) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)
+	defer cancel()
+	ch <- gauge(g.info, 1, g.r.Version, runtime.Version())
+	for _, part := range []struct {
+		desc    *prometheus.Desc
+		collect func(context.Context, chan<- prometheus.Metric) error
+	}{
+		{g.images, g.collectImages}, {g.rollouts, g.collectStates}, {g.builds, g.collectBuilds}, {g.watcherOK, g.collectWatchers}, {g.lead, g.collectLead},
+	} {
+		if err := part.collect(ctx, ch); err != nil {
+			ch <- prometheus.NewInvalidMetric(part.desc, err)
+		}
+	}
+}
+
+func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+// stamp is a time as Prometheus wants it; one that has not come is 0.
+func stamp(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}
+
+func (g *gauges) collectImages(ctx context.Context, ch chan<- prometheus.Metric) error {
+	v, err := g.r.view(ctx)
+	if err != nil {
+		return err
+	}
+	counts := map[string]map[ImageState]int{"upstream": {}, "base": {}, "application": {}}
+	for _, i := range v.images() {
+		counts[i.Kind][i.State]++
+	}
+	for kind, states := range counts {
+		for _, s := range ImageStates() {
+			ch <- gauge(g.images, float64(states[s]), kind, string(s))
+		}
+	}
+	catalog := 1.0
+	if v.snap.CatalogProblem != "" {
+		catalog = 0
+	}
+	ch <- gauge(g.catalog, catalog)
+	ch <- gauge(g.looked, stamp(v.snap.At))
+	if v.snap.Plan != nil {
+		ch <- gauge(g.planSteps, float64(len(v.snap.Plan.Steps)))
+	}
+	return nil
+}
+
+func (g *gauges) collectStates(ctx context.Context, ch chan<- prometheus.Metric) error {
+	tables := []struct {
+		name   string
+		desc   *prometheus.Desc
+		states []string
+	}{
+		{"rollout", g.rollouts, text(store.Planned, store.Running, store.Paused, store.Halted, store.Finished, store.Broken, store.Cancelled)},
+		{"proposal", g.proposals, text(store.ProposalPlanned, store.ProposalOpen, store.ProposalMerged, store.ProposalBuilt, store.ProposalClosed, store.ProposalSuperseded)},
+	}
+	for _, t := range tables {
+		counts, err := countBy(ctx, g.r.Store.Q(), t.name)
+		if err != nil {
+			return err
+		}
+		for _, s := range t.states {
+			ch <- gauge(t.desc, float64(counts[s]), s)
+		}
+	}
+	return nil
+}
+
+func text[S ~string](states ...S) []string {
+	out := make([]string, len(states))
+	for i, s := range states {
+		out[i] = string(s)
+	}
+	return out
+}
+
+func (g *gauges) collectBuilds(ctx context.Context, ch chan<- prometheus.Metric) error {
+	all, err := buildDurations(ctx, g.r.Store.Q())
+	if err != nil {
+		return err
+	}
+	for _, d := range all {
+		buckets := map[float64]uint64{}
+		for i, bound := range buildBuckets() {
+			buckets[float64(bound)] = uint64(d.buckets[i]) // #nosec G115 -- a count
+		}
+		ch <- prometheus.MustNewConstHistogram(g.builds, uint64(d.count), float64(d.sum)/1000, buckets, d.state) // #nosec G115 -- a count
+	}
+	return nil
+}
+
+func (g *gauges) collectWatchers(ctx context.Context, ch chan<- prometheus.Metric) error {
+	all, err := store.Watchers(ctx, g.r.Store.Q())
+	if err != nil {
+		return err
+	}
+	for _, w := range all {
+		ch <- gauge(g.watcherOK, stamp(at(w.LastOK)), w.Name)
+		ch <- gauge(g.watcherRun, stamp(at(w.LastRun)), w.Name)
+		ch <- gauge(g.watcherNext, stamp(at(w.NextRun)), w.Name)
+	}
+	return nil
+}
+
+func (g *gauges) collectLead(ctx context.Context, ch chan<- prometheus.Metric) error {
+	published, noticed, ended, found, err := lastFix(ctx, g.r.Store.Q())
+	if err != nil || !found {
+		return err
+	}
+	if published > 0 {
+		ch <- gauge(g.lead, float64(ended-published)/1000)
+	}
+	if noticed > 0 {
+		ch <- gauge(g.leadNoticed, float64(ended-noticed)/1000)
+	}
+	return nil
+}

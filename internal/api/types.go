@@ -1,0 +1,372 @@
+package api
+
+import "time"
+
+// Times are RFC 3339 in UTC; one that is not known or has not come is left out. Every answer says when it was given
+// (Now) and how old the look at the world is that it rests on (AsOf), so that ages need no second clock.
+
+// ImageState is what is to be said of one image, over all rollouts.
+type ImageState string
+
+const (
+	Current    ImageState = "current"    // stands on everything that is known
+	Rebuilding ImageState = "rebuilding" // a running rollout has it in hand
+	Awaiting   ImageState = "awaiting"   // its owner was told; waits for the merge or for its next image
+	Behind     ImageState = "behind"     // something newer is available and nothing has started yet
+	Stuck      ImageState = "stuck"      // nothing more happens by itself, or not soon: a person can act
+	Unknown    ImageState = "unknown"    // cannot be told, with the reason; never counted as fine
+)
+
+// ImageStates lists all states, the best first.
+func ImageStates() []ImageState {
+	return []ImageState{Current, Rebuilding, Awaiting, Behind, Stuck, Unknown}
+}
+
+// Image is one image of the catalog and how it is.
+type Image struct {
+	Name      string     `json:"name"`
+	Kind      string     `json:"kind"` // upstream, base or application
+	State     ImageState `json:"state"`
+	Sentence  string     `json:"sentence"` // why it is in that state
+	Since     time.Time  `json:"since,omitzero"`
+	Next      time.Time  `json:"next,omitzero"` // when something happens by itself
+	Who       string     `json:"who,omitempty"` // who can act
+	Reference string     `json:"reference,omitempty"`
+	Digest    string     `json:"digest,omitempty"`
+	SeenAt    time.Time  `json:"seen_at,omitzero"` // since when the reference points to the digest
+	Owner     string     `json:"owner,omitempty"`
+	Rollout   string     `json:"rollout,omitempty"` // that has it in hand
+	URL       string     `json:"url,omitempty"`     // of its pull request
+}
+
+// Fleet counts images: Images is the denominator of every number in States and Kinds.
+type Fleet struct {
+	Images int                `json:"images"`
+	States map[ImageState]int `json:"states"` // all states, also those with 0
+	Kinds  map[string]int     `json:"kinds"`
+}
+
+// Need is something that a person can do something about.
+type Need struct {
+	What    string    `json:"what"` // an image, a rollout, "catalog"
+	State   string    `json:"state"`
+	Reason  string    `json:"reason"`
+	Since   time.Time `json:"since,omitzero"`
+	Next    time.Time `json:"next,omitzero"`
+	Who     string    `json:"who,omitempty"`
+	URL     string    `json:"url,omitempty"`
+	Command string    `json:"command,omitempty"` // what to type next
+}
+
+// CatalogState is which catalog is in use.
+type CatalogState struct {
+	File         string `json:"file"`
+	SHA256       string `json:"sha256"`
+	Organization string `json:"organization,omitempty"`
+	Automatic    bool   `json:"automatic"`         // rollouts start by themselves
+	Problem      string `json:"problem,omitempty"` // why the file on disk is not the one in use
+}
+
+// BuilderState is the build engine.
+type BuilderState struct {
+	Address string `json:"address"`
+	Problem string `json:"problem,omitempty"` // why it cannot be reached
+}
+
+// Watcher is the heart beat of something that runs again and again.
+type Watcher struct {
+	Name    string    `json:"name"`
+	LastRun time.Time `json:"last_run,omitzero"`
+	LastOK  time.Time `json:"last_ok,omitzero"`
+	NextRun time.Time `json:"next_run,omitzero"`
+	Problem string    `json:"problem,omitempty"`
+}
+
+// PlanSummary is the plan of the last look.
+type PlanSummary struct {
+	ID        string    `json:"id"`
+	Title     string    `json:"title"`
+	Steps     int       `json:"steps"`
+	NotDone   int       `json:"not_done"`
+	NotBefore time.Time `json:"not_before,omitzero"`
+}
+
+// Status is the answer to "how are we, and what needs me?".
+type Status struct {
+	Version  string        `json:"version"`
+	Now      time.Time     `json:"now"`
+	AsOf     time.Time     `json:"as_of,omitzero"`    // of the last look that worked; left out before the first
+	NextLook time.Time     `json:"next_look,omitzero"`
+	Problem  string        `json:"problem,omitempty"` // why the last look failed; everything is then as of the one before
+	Catalog  CatalogState  `json:"catalog"`
+	Builder  *BuilderState `json:"builder,omitempty"`
+	Fleet    Fleet         `json:"fleet"`
+	Unknown  int           `json:"unknown"` // of Fleet.Images
+	Plan     *PlanSummary  `json:"plan,omitempty"`
+	Running  []Rollout     `json:"running"` // with their images
+	Needs    []Need        `json:"needs"`
+	Recent   []Rollout     `json:"recent"` // ended, newest first
+	Watchers []Watcher     `json:"watchers"`
+}
+
+// Plan is a plan as it was made: exactly what applying it does.
+type Plan struct {
+	ID        string    `json:"id"`
+	Title     string    `json:"title"`
+	Cause     string    `json:"cause"`
+	Now       time.Time `json:"now"`
+	AsOf      time.Time `json:"as_of"`               // when it was made
+	NotBefore time.Time `json:"not_before,omitzero"` // end of the settle window
+	Automatic bool      `json:"automatic"`           // it starts by itself after NotBefore
+	Published time.Time `json:"published_at,omitzero"`
+	Steps     []Step    `json:"steps"`
+	NotDone   []NotDone `json:"not_done"`
+	Inputs    []Input   `json:"inputs"`
+	Images    int       `json:"images"`  // how many were looked at
+	Unknown   int       `json:"unknown"` // of how many of them something is not known
+}
+
+// Step is one effect on one image.
+type Step struct {
+	Image   string   `json:"image"`
+	Kind    string   `json:"kind"`
+	Action  string   `json:"action"` // rebuild, pull-request or dispatch
+	Tier    int      `json:"tier"`
+	Cause   string   `json:"cause"`
+	Reasons []string `json:"reasons"`
+	Parents []string `json:"parents"`
+	Before  string   `json:"before,omitempty"`
+	Patches []Patch  `json:"patches"`
+}
+
+// Patch is a newer package, and whose it is to fix.
+type Patch struct {
+	Package      string    `json:"package"`
+	Architecture string    `json:"architecture,omitempty"`
+	Source       string    `json:"source,omitempty"`
+	From         string    `json:"from"`
+	To           string    `json:"to"`
+	Repository   string    `json:"repository"`
+	Held         bool      `json:"held,omitempty"`
+	PublishedAt  time.Time `json:"published_at,omitzero"`
+	FixedBy      string    `json:"fixed_by"` // the image whose rebuild brings it in
+}
+
+// NotDone is something that one could expect to be done and is not.
+type NotDone struct {
+	Image   string    `json:"image"`
+	Reason  string    `json:"reason"`
+	Since   time.Time `json:"since,omitzero"`
+	Next    time.Time `json:"next,omitzero"`
+	Who     string    `json:"who,omitempty"`
+	Unknown bool      `json:"unknown,omitempty"`
+}
+
+// Input is one fact that a plan rests on.
+type Input struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Applied is the answer to applying a plan.
+type Applied struct {
+	Plan    string `json:"plan"`
+	Rollout string `json:"rollout"`
+}
+
+// Rollout is one cause and all its consequences.
+type Rollout struct {
+	ID          string         `json:"id"`
+	Plan        string         `json:"plan"`
+	Cause       string         `json:"cause"`
+	Title       string         `json:"title"`
+	State       string         `json:"state"`
+	Reason      string         `json:"reason,omitempty"`
+	CreatedAt   time.Time      `json:"created_at"`
+	StartedAt   time.Time      `json:"started_at,omitzero"`
+	EndedAt     time.Time      `json:"ended_at,omitzero"`
+	PublishedAt time.Time      `json:"published_at,omitzero"` // when the distribution published the patch
+	NoticedAt   time.Time      `json:"noticed_at,omitzero"`
+	Images      int            `json:"images"` // denominator of Ended, Good and States
+	Ended       int            `json:"ended"`
+	Good        int            `json:"good"` // ended as it should be
+	States      map[string]int `json:"states"`
+	Nodes       []Node         `json:"nodes,omitempty"`
+	Proposals   []Proposal     `json:"proposals,omitempty"`
+}
+
+// Rollouts is a listing, newest first.
+type Rollouts struct {
+	Now      time.Time `json:"now"`
+	AsOf     time.Time `json:"as_of"`
+	Total    int       `json:"total"` // how many there are
+	Rollouts []Rollout `json:"rollouts"`
+}
+
+// RolloutDetail is one rollout with its images and proposals.
+type RolloutDetail struct {
+	Now  time.Time `json:"now"`
+	AsOf time.Time `json:"as_of"`
+	Rollout
+}
+
+// Node is one image in one rollout.
+type Node struct {
+	Rollout  string    `json:"rollout"`
+	Image    string    `json:"image"`
+	Kind     string    `json:"kind"`
+	Tier     int       `json:"tier"`
+	State    string    `json:"state"`
+	Sentence string    `json:"sentence"` // what it does or waits for, or how it ended
+	Then     string    `json:"then"`     // what happens next; empty when nothing does
+	Since    time.Time `json:"since"`    // of State
+	Next     time.Time `json:"next,omitzero"`
+	Who      string    `json:"who,omitempty"`
+	Attempt  int       `json:"attempt"`
+	Action   string    `json:"action,omitempty"`
+	Reasons  []string  `json:"reasons,omitempty"` // why it is in the rollout
+	Before   string    `json:"before,omitempty"`
+	After    string    `json:"after,omitempty"`
+	Build    string    `json:"build,omitempty"` // id, for the log
+	URL      string    `json:"url,omitempty"`
+	Number   int       `json:"number,omitempty"` // of the pull request
+	Changes  []Change  `json:"changes,omitempty"`
+	Missing  []string  `json:"missing,omitempty"` // patches that the rebuild did not take
+	Proven   bool      `json:"proven,omitempty"`  // by layers
+	Ended    bool      `json:"ended"`
+}
+
+// Change is one package that differs between two digests.
+type Change struct {
+	Package string `json:"package"`
+	From    string `json:"from,omitempty"`
+	To      string `json:"to,omitempty"`
+}
+
+// Proposal is what an application was told, and how far it has come since.
+type Proposal struct {
+	Application string            `json:"application"`
+	Repository  string            `json:"repository"`
+	Branch      string            `json:"branch"`
+	Strategy    string            `json:"strategy"`
+	State       string            `json:"state"`
+	Number      int               `json:"number,omitempty"`
+	URL         string            `json:"url,omitempty"`
+	Wants       map[string]string `json:"wants"` // base -> digest
+	Reason      string            `json:"reason,omitempty"`
+	CreatedAt   time.Time         `json:"created_at"`
+	OpenedAt    time.Time         `json:"opened_at,omitzero"`
+	MergedAt    time.Time         `json:"merged_at,omitzero"`
+	BuiltAt     time.Time         `json:"built_at,omitzero"`
+	EndedAt     time.Time         `json:"ended_at,omitzero"`
+}
+
+// Build is the record of one build.
+type Build struct {
+	ID      string            `json:"id"`
+	Rollout string            `json:"rollout"`
+	Image   string            `json:"image"`
+	State   string            `json:"state"` // running, done, failed or lost
+	Started time.Time         `json:"started_at"`
+	Ended   time.Time         `json:"ended_at,omitzero"`
+	Digest  string            `json:"digest,omitempty"`
+	Problem string            `json:"problem,omitempty"`
+	Recipe  string            `json:"recipe,omitempty"`
+	Parents map[string]string `json:"parents,omitempty"`
+	Steps   int               `json:"steps"`
+	Cached  int               `json:"cached"` // of Steps
+	LogTail []string          `json:"log_tail,omitempty"`
+	Lines   []string          `json:"lines,omitempty"` // of the Dockerfile, where it failed
+}
+
+// Graph is which image stands on which.
+type Graph struct {
+	Now    time.Time `json:"now"`
+	AsOf   time.Time `json:"as_of,omitzero"`
+	Fleet  Fleet     `json:"fleet"`
+	Images []Image   `json:"images"`
+	Edges  []Edge    `json:"edges"`
+}
+
+// Edge says that Child is built on Parent, and why that is believed.
+type Edge struct {
+	Parent   string `json:"parent"`
+	Child    string `json:"child"`
+	Kind     string `json:"kind"`
+	Evidence string `json:"evidence"`
+	Where    string `json:"where,omitempty"`
+}
+
+// Why is everything about one image: what it stands on, what is newer, what happened, what is waited for.
+type Why struct {
+	Now     time.Time   `json:"now"`
+	AsOf    time.Time   `json:"as_of,omitzero"`
+	Image   Image       `json:"image"`
+	Chain   []Link      `json:"chain"` // from the image up to what nobody of us builds
+	Uses    []Link      `json:"uses"`  // besides: builder stages and copies
+	Patches []Patch     `json:"patches"`
+	NotDone []NotDone   `json:"not_done"`
+	Waits   *Wait       `json:"waits,omitempty"`
+	Last    []Node      `json:"last"` // what rollouts did with it, newest first
+	LogTail []string    `json:"log_tail,omitempty"`
+	Package *PackageWhy `json:"package,omitempty"`
+}
+
+// Link is one edge of the chain, as it is today.
+type Link struct {
+	Edge
+	ParentDigest string    `json:"parent_digest,omitempty"`
+	ParentSeenAt time.Time `json:"parent_seen_at,omitzero"`
+	// Standing is "proven" (the parent's layers are the child's first), "older" (they are not: the child stands on an
+	// older parent), or "unproven" with the reason in Note.
+	Standing string `json:"standing"`
+	Note     string `json:"note,omitempty"`
+}
+
+// Wait is what is waited for.
+type Wait struct {
+	For     string    `json:"for"`
+	Since   time.Time `json:"since,omitzero"`
+	Next    time.Time `json:"next,omitzero"`
+	Then    string    `json:"then,omitempty"`
+	Who     string    `json:"who,omitempty"`
+	Rollout string    `json:"rollout,omitempty"`
+	URL     string    `json:"url,omitempty"`
+}
+
+// PackageWhy is where one package of an image comes from.
+type PackageWhy struct {
+	Name         string `json:"name"`
+	Installed    bool   `json:"installed"`
+	Version      string `json:"version,omitempty"`
+	Architecture string `json:"architecture,omitempty"`
+	Source       string `json:"source,omitempty"`
+	Held         bool   `json:"held,omitempty"`
+	Layer        int    `json:"layer,omitempty"`  // 1 is the lowest
+	Layers       int    `json:"layers,omitempty"` // how many the image has
+	BroughtBy    string `json:"brought_by,omitempty"`
+	Proven       bool   `json:"proven"`          // BroughtBy is proven by layers
+	Newer        *Patch `json:"newer,omitempty"` // known and not in the image
+	FixedBy      string `json:"fixed_by,omitempty"`
+	Sentence     string `json:"sentence"`
+	Unknown      string `json:"unknown,omitempty"` // why nothing is known
+}
+
+// Event is one line of the audit log.
+type Event struct {
+	ID     string    `json:"id"`
+	At     time.Time `json:"at"`
+	Actor  string    `json:"actor"`
+	Kind   string    `json:"kind"` // human or automation
+	Rule   string    `json:"rule,omitempty"`
+	Action string    `json:"action"`
+	Object string    `json:"object"`
+	Detail string    `json:"detail,omitempty"`
+}
+
+// Audit is a page of the audit log, the last written first.
+type Audit struct {
+	Now    time.Time `json:"now"`
+	Events []Event   `json:"events"`
+	Before string    `json:"before,omitempty"` // ask with ?before= this for the next page
+}

@@ -1,0 +1,281 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"rebuilder/internal/graph"
+	"rebuilder/internal/inventory"
+	"rebuilder/internal/plan"
+	"rebuilder/internal/store"
+)
+
+const lastNodes = 5
+
+// Why tells everything about one image, and where one of its packages comes from when pkg is not empty.
+func (r *Reader) Why(ctx context.Context, name, pkg string) (Why, error) {
+	v, err := r.view(ctx)
+	if err != nil {
+		return Why{}, err
+	}
+	img, mistake := v.find(name)
+	if mistake != nil {
+		return Why{}, mistake
+	}
+	w := Why{Now: v.now, AsOf: v.asOf(), Image: img, Chain: v.chain(name), Uses: v.uses(name), Patches: v.patches(name), NotDone: []NotDone{}, Last: []Node{}}
+	for _, n := range v.notDone[name] {
+		w.NotDone = append(w.NotDone, notDoneOf(n))
+	}
+	last, err := store.LastNodes(ctx, r.Store.Q(), name, lastNodes)
+	if err != nil {
+		return Why{}, err
+	}
+	for _, n := range last {
+		w.Last = append(w.Last, nodeOf(n))
+	}
+	w.Waits = v.waits(img)
+	if w.LogTail, err = r.logTail(ctx, last); err != nil {
+		return Why{}, err
+	}
+	if pkg != "" {
+		p, err := r.packageWhy(ctx, v, img, w.Chain, pkg)
+		if err != nil {
+			return Why{}, err
+		}
+		w.Package = &p
+	}
+	return w, nil
+}
+
+// logTail is the end of the log of the last build, when that failed.
+func (r *Reader) logTail(ctx context.Context, last []store.Node) ([]string, error) {
+	if len(last) == 0 || last[0].State != store.Failed || last[0].Detail.Build == "" {
+		return nil, nil
+	}
+	b, err := store.GetBuild(ctx, r.Store.Q(), last[0].Detail.Build)
+	if err != nil {
+		return nil, err
+	}
+	return b.Detail.LogTail, nil
+}
+
+// chain is what the image inherits from, up to what nobody of us builds.
+func (v *view) chain(name string) []Link {
+	out := []Link{}
+	if v.snap.World == nil {
+		return out
+	}
+	g := v.snap.World.Graph
+	for len(out) <= g.Len() {
+		parent, ok := g.ParentOf(name)
+		if !ok {
+			return out
+		}
+		edges := g.Parents(name)
+		i := slices.IndexFunc(edges, func(e graph.Edge) bool { return e.Parent == parent && e.Kind == graph.Inherits })
+		out = append(out, v.link(edges[i]))
+		name = parent
+	}
+	return out
+}
+
+// uses are the images that it is built with or copies from.
+func (v *view) uses(name string) []Link {
+	out := []Link{}
+	if v.snap.World == nil {
+		return out
+	}
+	for _, e := range v.snap.World.Graph.Parents(name) {
+		if e.Kind != graph.Inherits {
+			out = append(out, v.link(e))
+		}
+	}
+	return out
+}
+
+func (v *view) link(e graph.Edge) Link {
+	l := Link{Edge: edgeOf(e), Standing: "unproven"}
+	child, _ := v.fact(e.Child)
+	parent, _ := v.fact(e.Parent)
+	if parent.Exists() {
+		l.ParentDigest, l.ParentSeenAt = parent.Digest.String(), utc(parent.FirstSeen)
+	}
+	switch {
+	case e.Kind != graph.Inherits:
+		l.Note = "copied files leave no layers that could prove it"
+	case child.Unknown != "":
+		l.Note = child.Unknown
+	case parent.Unknown != "":
+		l.Note = parent.Unknown
+	case !child.Exists():
+		l.Note = e.Child + " has no image yet"
+	case !parent.Exists():
+		l.Note = e.Parent + " has no image yet"
+	case child.StandsOn(parent):
+		l.Standing = "proven"
+	default:
+		l.Standing = "older"
+	}
+	return l
+}
+
+// patches are the newer packages for an image. Those of an application are the ones its bases know, and those that a
+// plan brings to it.
+func (v *view) patches(name string) []Patch {
+	out := []Patch{}
+	if v.snap.World == nil {
+		return out
+	}
+	add := func(image string, patches []plan.Patch) {
+		for _, p := range patchesOf(image, patches) {
+			if !slices.ContainsFunc(out, func(o Patch) bool { return o.Package == p.Package && o.Architecture == p.Architecture }) {
+				out = append(out, p)
+			}
+		}
+	}
+	f := v.snap.World.Facts
+	add(name, f.Bases[name].Patches)
+	for _, r := range f.Applications[name].References {
+		if r.Kind == graph.Inherits {
+			add(r.Base, f.Bases[r.Base].Patches)
+		}
+	}
+	return out
+}
+
+// waits says what is waited for; nil when nothing is.
+func (v *view) waits(i Image) *Wait {
+	if n, ok := v.live[i.Name]; ok {
+		return &Wait{For: sentence(n), Since: at(n.Since), Next: at(n.Next), Then: then(n), Who: n.Who, Rollout: n.Rollout, URL: n.Detail.URL}
+	}
+	w := &Wait{For: i.Sentence, Since: i.Since, Next: i.Next, Who: i.Who, Rollout: i.Rollout, URL: i.URL}
+	switch i.State {
+	case Current:
+		return nil
+	case Behind:
+		w.Then = v.start()
+		if p := v.snap.Plan; p != nil && p.NotBefore.After(v.now) {
+			w.Next = utc(p.NotBefore)
+		}
+	case Awaiting:
+		w.Then = "is followed by itself until the layers of its image prove the new base"
+	case Stuck:
+		w.Then = "is planned again when its inputs change"
+		if !w.Next.IsZero() {
+			w.Then = "is tried again by itself"
+		}
+	case Unknown:
+		w.Then, w.Next = "is looked at again by itself", utc(v.snap.Next)
+	}
+	return w
+}
+
+// start says what makes the plan of the last look a rollout.
+func (v *view) start() string {
+	switch {
+	case v.snap.Catalog != nil && !v.snap.Catalog.Rollout.Automatic:
+		return "a person applies the plan: rebuilder plan"
+	case v.snap.Plan != nil && v.snap.Plan.NotBefore.After(v.now):
+		return "a rollout starts by itself when the settle window is over"
+	}
+	return "a rollout starts by itself"
+}
+
+// packageWhy finds the layer of a package and the image that brought it in.
+func (r *Reader) packageWhy(ctx context.Context, v *view, img Image, chain []Link, pkg string) (PackageWhy, error) {
+	w := PackageWhy{Name: pkg}
+	if img.Digest == "" {
+		w.Unknown = img.Name + " has no image that could be read: " + img.Sentence
+		w.Sentence = w.Unknown
+		return w, nil
+	}
+	inv, found, err := store.GetInventory(ctx, r.Store.Q(), img.Digest)
+	if err != nil {
+		return w, err
+	}
+	if !found {
+		w.Unknown = "what is inside " + Short(img.Digest) + " was not read yet"
+		w.Sentence = w.Unknown
+		return w, nil
+	}
+	have, found := inv.Package(pkg)
+	if !found {
+		w.Sentence = fmt.Sprintf("%s is not among the %s of %s", pkg, Count(len(inv.Packages), "package"), img.Name)
+		return w, nil
+	}
+	w.Installed, w.Version, w.Architecture, w.Source, w.Held = true, have.Version, have.Architecture, have.Source, have.Held
+	w.Layer, w.Layers = have.Layer+1, len(inv.DiffIDs)
+	w.BroughtBy, w.Proven = v.broughtBy(img.Name, chain, have.Layer)
+	if err := r.newer(ctx, v, &w, img, chain, have); err != nil {
+		return w, err
+	}
+	w.Sentence = v.packageSentence(w, img)
+	return w, nil
+}
+
+// broughtBy walks up as long as the parent's layers are the image's and hold the package's layer. proven is false when
+// an image stands on an older parent than today's, whose layers are not known.
+func (v *view) broughtBy(name string, chain []Link, layer int) (by string, proven bool) {
+	by = name
+	for _, l := range chain {
+		parent, _ := v.fact(l.Parent)
+		if l.Standing != "proven" {
+			return by, false
+		}
+		if layer >= len(parent.DiffIDs) {
+			return by, true
+		}
+		by = l.Parent
+	}
+	return by, true
+}
+
+// newer looks for a version that is not in the image: in the package repositories, or already in an image above it.
+func (r *Reader) newer(ctx context.Context, v *view, w *PackageWhy, img Image, chain []Link, have inventory.Package) error {
+	for _, p := range v.patches(img.Name) {
+		if p.Package == have.Name && p.From == have.Version {
+			w.Newer, w.FixedBy = &p, p.FixedBy
+			return nil
+		}
+	}
+	for _, l := range chain {
+		if l.ParentDigest == "" || l.Standing != "older" {
+			continue
+		}
+		above, found, err := store.GetInventory(ctx, r.Store.Q(), l.ParentDigest)
+		if err != nil {
+			return err
+		}
+		if !found {
+			continue
+		}
+		if p, has := above.Package(have.Name); has && p.Version != have.Version {
+			w.Newer = &Patch{Package: p.Name, Architecture: p.Architecture, Source: p.Source, From: have.Version, To: p.Version, Repository: l.Parent, FixedBy: l.Parent}
+			w.FixedBy = l.Parent
+			return nil
+		}
+	}
+	return nil
+}
+
+func (v *view) packageSentence(w PackageWhy, img Image) string {
+	s := fmt.Sprintf("%s has %s %s, in layer %d of %d", img.Name, w.Name, w.Version, w.Layer, w.Layers)
+	switch {
+	case w.Proven && w.BroughtBy == img.Name:
+		s += ", which it brought in itself"
+	case w.Proven:
+		s += ", which is a layer of " + w.BroughtBy
+	default:
+		s += "; which image brought it in cannot be proven, since the chain stands on older images than today's"
+	}
+	switch {
+	case w.Newer == nil:
+		s += ". No newer version is known."
+	case w.FixedBy == w.Newer.Repository:
+		s += fmt.Sprintf(". %s has %s already: rebuilding on it fixes it.", w.FixedBy, w.Newer.To)
+	default:
+		s += fmt.Sprintf(". %s is published in %s; %s must be rebuilt to bring it in.", w.Newer.To, w.Newer.Repository, w.FixedBy)
+	}
+	return s
+}
