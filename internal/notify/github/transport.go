@@ -1,0 +1,138 @@
+package github
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+const (
+	requestTimeout = 30 * time.Second // one attempt
+	maxRetryWait   = 5 * time.Second
+	maxRetries     = 3
+	maxAnswer      = 64 << 20 // bytes of one answer; far more than a Dockerfile or a list of pull requests
+)
+
+// newTransport stacks, from the outside: credentials and bounds, conditional requests, repetition, the wire.
+func newTransport(cfg Config, host string) http.RoundTripper {
+	wire := cfg.Transport
+	if wire == nil {
+		wire = &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 8,
+			IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
+		}
+	}
+	retry := retryablehttp.NewClient()
+	retry.HTTPClient = &http.Client{Transport: wire, Timeout: requestTimeout, CheckRedirect: keepMethod}
+	retry.Logger = nil // it would log each URL at its own liking
+	retry.RetryMax, retry.RetryWaitMin, retry.RetryWaitMax = maxRetries, cfg.RetryWait, max(cfg.RetryWait, maxRetryWait)
+	retry.CheckRetry, retry.Backoff = repeatable, backoff
+	retry.ErrorHandler = retryablehttp.PassthroughErrorHandler // else the last answer's status is lost
+	repeated := &retryablehttp.RoundTripper{Client: retry}
+	return &credentials{cfg: cfg, host: host, next: newETags(repeated)}
+}
+
+// credentials adds the token, and logs what was asked.
+type credentials struct {
+	cfg  Config
+	host string
+	next http.RoundTripper
+}
+
+func (t *credentials) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Host != t.host {
+		return nil, fmt.Errorf("github: refusing to follow to %s: the token is for %s", req.URL.Host, t.host)
+	}
+	token, err := t.cfg.Token(req.Context())
+	if err != nil {
+		return nil, fmt.Errorf("github: token: %w", err)
+	}
+	ctx := context.WithValue(req.Context(), repeatKey{}, safeToRepeat(req))
+	req = req.Clone(ctx)
+	req.Header.Set("Authorization", "Bearer "+token)
+	start := time.Now()
+	resp, err := t.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	t.cfg.Log.DebugContext(ctx, "github", "method", req.Method, "path", req.URL.Path, "status", resp.StatusCode,
+		"duration", time.Since(start))
+	resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer}
+	return resp, nil
+}
+
+// repeatKey marks requests in their context; an error of the wire no longer knows its request.
+type repeatKey struct{}
+
+// safeToRepeat says that making the request twice does no harm: reads, and git objects, which are named by their
+// content. A pull request or a ref is looked up instead when its answer was lost.
+func safeToRepeat(req *http.Request) bool {
+	if req.Method == http.MethodGet || req.Method == http.MethodHead {
+		return true
+	}
+	if req.Method != http.MethodPost {
+		return false
+	}
+	for _, kind := range []string{"/git/blobs", "/git/trees", "/git/commits"} {
+		if strings.HasSuffix(req.URL.Path, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// repeatable decides on another attempt. Rate limits are never waited for here: the scheduler knows better.
+func repeatable(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	safe, _ := ctx.Value(repeatKey{}).(bool)
+	if !safe || resp != nil && resp.StatusCode == http.StatusTooManyRequests {
+		return false, nil
+	}
+	again, _ := retryablehttp.DefaultRetryPolicy(ctx, resp, err) // its error would hide the answer
+	return again, nil
+}
+
+// backoff doubles the wait, and does not obey Retry-After: it may be an hour.
+func backoff(least, most time.Duration, attempt int, _ *http.Response) time.Duration {
+	return min(least<<min(attempt, 10), most)
+}
+
+// keepMethod follows redirects of renamed repositories, but not those that would turn a write into a read.
+func keepMethod(req *http.Request, via []*http.Request) error {
+	first := via[0]
+	switch {
+	case len(via) >= 5:
+		return errors.New("github: too many redirects")
+	case req.Method != first.Method:
+		return http.ErrUseLastResponse
+	case req.URL.Host != first.URL.Host:
+		return fmt.Errorf("github: refusing to follow to %s: the token is for %s", req.URL.Host, first.URL.Host)
+	}
+	return nil
+}
+
+// bounded fails instead of reading without end.
+type bounded struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, fmt.Errorf("github: answer is longer than %d bytes", int64(maxAnswer))
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.left -= int64(n)
+	return n, err
+}
