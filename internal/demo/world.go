@@ -1,8 +1,8 @@
 package demo
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	example "rebuilder/examples/demo"
 	"rebuilder/internal/build"
 	"rebuilder/internal/catalog"
 	"rebuilder/internal/demo/debrepo"
@@ -65,8 +66,11 @@ func New(ctx context.Context, o Options) (*World, error) {
 
 // prepare checks the options and locks the directory.
 func prepare(ctx context.Context, o Options) (*World, error) {
-	if o.Dir == "" || o.Cache == "" || o.Example == nil {
-		return nil, fmt.Errorf("make demo world: Dir, Cache and Example are needed")
+	if o.Dir == "" || o.Cache == "" {
+		return nil, errors.New("make demo world: Dir and Cache are needed")
+	}
+	if o.Example == nil {
+		o.Example = example.FS
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -217,7 +221,7 @@ func (w *World) Close() error {
 	var err error
 	w.once.Do(func() {
 		for _, f := range w.closers {
-			err = cmp.Or(err, f())
+			err = errors.Join(err, f())
 		}
 	})
 	return err

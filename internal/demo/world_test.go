@@ -114,7 +114,7 @@ func TestLifeOfAWorld(t *testing.T) {
 		if err := demo.Clear(dir); err == nil {
 			t.Error("a running world was cleared")
 		}
-		if _, err := demo.New(t.Context(), demo.Options{Dir: dir, Cache: demotest.Cache(t), Example: example(t)}); err == nil {
+		if _, err := demo.New(t.Context(), demo.Options{Dir: dir, Cache: demotest.Cache(t)}); err == nil {
 			t.Error("a second demo runs in the same directory")
 		}
 	})
@@ -201,18 +201,13 @@ func setUp(t *testing.T, o demo.Options) *demo.World {
 	if os.Getuid() != 0 {
 		t.Skip("needs root to make a root file system")
 	}
-	o.Cache, o.Example = demotest.Cache(t), example(t)
+	o.Cache = demotest.Cache(t)
 	o.Progress = func(line string) { t.Log(line) }
 	w, err := demo.New(t.Context(), o)
 	must(t, err)
 	t.Cleanup(func() { must(t, w.Close()) })
 	must(t, w.Setup(t.Context()))
 	return w
-}
-
-func example(t *testing.T) fs.FS {
-	t.Helper()
-	return os.DirFS(filepath.Join(demotest.Top(t), "examples", "demo"))
 }
 
 // waitBuild waits for an image's ended build.

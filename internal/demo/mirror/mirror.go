@@ -7,7 +7,6 @@
 package mirror
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -81,7 +80,7 @@ func Fetch(ctx context.Context, s Sources, c Config) (*Contents, error) {
 	if err != nil {
 		return nil, err
 	}
-	return contents, cmp.Or(f.remember(contents), f.prune())
+	return contents, errors.Join(f.remember(contents), f.prune())
 }
 
 type fetcher struct {
@@ -201,10 +200,16 @@ func (f *fetcher) download(ctx context.Context, a *apt, what string, packages []
 	if _, err := os.Stat(dir); err != nil && len(packages) > 0 {
 		f.Progress(fmt.Sprintf("downloading %d %s", len(packages), what))
 		part := filepath.Join(f.work, "debs")
-		if err := cmp.Or(os.RemoveAll(part), a.download(ctx, part, packages...)); err != nil {
+		if err := os.RemoveAll(part); err != nil {
+			return nil, err
+		}
+		if err := a.download(ctx, part, packages...); err != nil {
 			return nil, fmt.Errorf("download %s: %w", what, err)
 		}
-		if err := cmp.Or(os.MkdirAll(filepath.Dir(dir), 0o755), os.Rename(part, dir)); err != nil {
+		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+			return nil, err
+		}
+		if err := os.Rename(part, dir); err != nil {
 			return nil, err
 		}
 	}

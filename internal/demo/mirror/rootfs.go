@@ -3,7 +3,6 @@ package mirror
 import (
 	"archive/tar"
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +52,7 @@ func makeRootFS(ctx context.Context, s Sources, keys, work, out, status string) 
 		packed <- err
 	}()
 	err := command.Write(ctx, pw, work, "unshare", args...)
-	_ = pw.CloseWithError(cmp.Or(err, io.EOF))
+	_ = pw.CloseWithError(err) // no error is the end of the stream
 	if perr := <-packed; perr != nil && (err == nil || !errors.Is(perr, err)) {
 		err = perr
 	}
@@ -81,7 +80,7 @@ func packRootFS(r io.Reader, out, status string) error {
 	if _, err := io.Copy(io.Discard, r); err != nil { // a tar stream is padded behind its end
 		return err
 	}
-	if err := cmp.Or(zw.Close(), buffered.Flush(), f.Close()); err != nil {
+	if err := errors.Join(zw.Close(), buffered.Flush(), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(out+".new", out)
