@@ -17,6 +17,7 @@ import (
 // Client asks a daemon. The zero value is not usable; see NewClient.
 type Client struct {
 	base  *url.URL
+	bad   error // what is wrong with the address; every call returns it
 	token string
 	http  *http.Client
 }
@@ -33,19 +34,23 @@ func (e *Unreachable) Error() string {
 func (e *Unreachable) Unwrap() error { return e.Err }
 
 // NewClient returns a client for a daemon at an address like "http://127.0.0.1:5540"; the scheme may be left out. token
-// is sent when it is not empty. Nothing is asked yet.
-func NewClient(server, token string) (*Client, error) {
-	if !strings.Contains(server, "://") {
-		server = "http://" + server
+// is sent when it is not empty. Nothing is asked yet: what is wrong with the address is the first call's error.
+func NewClient(server, token string) *Client {
+	c := &Client{token: token, http: &http.Client{}}
+	c.base, c.bad = address(server)
+	return c
+}
+
+func address(server string) (*url.URL, error) {
+	text := server
+	if !strings.Contains(text, "://") {
+		text = "http://" + text
 	}
-	u, err := url.Parse(server)
-	if err != nil {
-		return nil, fmt.Errorf("daemon's address %q: %w", server, err)
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("the daemon's address %q: want http://host:port or https://host", server)
 	}
-	if u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("daemon's address %q: want http://host:port or https://host", server)
-	}
-	return &Client{base: u, token: token, http: &http.Client{}}, nil
+	return u, nil
 }
 
 // Status tells how things are.
@@ -150,6 +155,9 @@ func (c *Client) call(ctx context.Context, patience time.Duration, method string
 
 // send asks and turns whatever is not a success into an error.
 func (c *Client) send(ctx context.Context, method string, body any, q url.Values, path []string) (*http.Response, error) {
+	if c.bad != nil {
+		return nil, c.bad
+	}
 	u := c.base.JoinPath(append([]string{"api", "v1"}, escaped(path)...)...)
 	u.RawQuery = q.Encode()
 	var payload io.Reader

@@ -95,7 +95,7 @@ type PlanSummary struct {
 type Status struct {
 	Version  string        `json:"version"`
 	Now      time.Time     `json:"now"`
-	AsOf     time.Time     `json:"as_of,omitzero"`    // of the last look that worked; left out before the first
+	AsOf     time.Time     `json:"as_of,omitzero"` // of the last look that worked; left out before the first
 	NextLook time.Time     `json:"next_look,omitzero"`
 	Problem  string        `json:"problem,omitempty"` // why the last look failed; everything is then as of the one before
 	Catalog  CatalogState  `json:"catalog"`
