@@ -58,13 +58,13 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	return s, c.get(ctx, &s, nil, "status")
 }
 
-// MakePlan looks at the world and makes a plan. It starts nothing.
-func (c *Client) MakePlan(ctx context.Context) (p Plan, err error) {
+// Plan looks at the world and makes a plan. It starts nothing.
+func (c *Client) Plan(ctx context.Context) (p Plan, err error) {
 	return p, c.call(ctx, planPatience, http.MethodPost, struct{}{}, &p, nil, "plans")
 }
 
-// Plan returns a plan that was made before.
-func (c *Client) Plan(ctx context.Context, id string) (p Plan, err error) {
+// StoredPlan returns a plan that was made before.
+func (c *Client) StoredPlan(ctx context.Context, id string) (p Plan, err error) {
 	return p, c.get(ctx, &p, nil, "plans", id)
 }
 
