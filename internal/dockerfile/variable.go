@@ -191,7 +191,7 @@ func group(s string, m []int, n int) string {
 func located(t text) slot {
 	start, end, ok := t.span()
 	if !ok {
-		return slot{why: "it is empty or broken over several lines"}
+		return slot{why: "it is broken by a line end, a quote or an escape"}
 	}
 	return slot{start: start, end: end}
 }

@@ -1,0 +1,4 @@
+ARG REG=registry.example.com
+ARG IMAGE=${REG}/base/java
+ARG BASE=${IMAGE}:17
+FROM ${BASE}

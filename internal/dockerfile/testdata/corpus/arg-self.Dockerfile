@@ -1,0 +1,3 @@
+ARG BASE=debian
+ARG BASE=${BASE}:12
+FROM $BASE

@@ -1,0 +1,4 @@
+ARG TAG=12
+FROM debian:${TAG} AS build
+FROM registry.example.com/slim:$TAG
+COPY --from=build /app /app

@@ -1,0 +1,4 @@
+ARG VERSION=17
+FROM registry.example.com/java:${VERSION}
+ARG VERSION
+RUN echo $VERSION

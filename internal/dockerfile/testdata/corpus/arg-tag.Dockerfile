@@ -1,0 +1,3 @@
+ARG REG=registry.example.com
+ARG TAG=17
+FROM ${REG}/base/java:${TAG}

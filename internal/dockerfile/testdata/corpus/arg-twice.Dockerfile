@@ -1,0 +1,4 @@
+ARG BASE=debian:11
+ARG BASE=debian:12
+ARG BASE
+FROM $BASE

@@ -1,0 +1,4 @@
+FROM registry.example.com/base/\
+java:17
+COPY --from=busy\
+box:1 /a /a

@@ -1,0 +1,3 @@
+ARG TOOLS=busybox:1
+FROM debian:12
+COPY --from=${TOOLS} /a /a

@@ -1,0 +1,1 @@
+FROM registry.example.com/base/java:17@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
