@@ -25,6 +25,7 @@ type state struct {
 	Addresses     addresses  `json:"addresses"`
 	Codename      string     `json:"codename"`
 	Small         bool       `json:"small"`
+	Written       bool       `json:"written"` // the example is copied
 	DaemonToken   string     `json:"daemon_token"`
 	ReviewerToken string     `json:"reviewer_token"`
 	WebhookSecret string     `json:"webhook_secret"`
@@ -87,7 +88,7 @@ func Clear(dir string) error {
 		return err
 	}
 	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && onlyLock(entries) {
 		return nil
 	}
 	if err != nil {
@@ -105,6 +106,11 @@ func Clear(dir string) error {
 		return fmt.Errorf("clear world: %w", err)
 	}
 	return clearEntries(dir, entries)
+}
+
+// onlyLock: a world that was killed at its very beginning or end has a lock file and nothing else.
+func onlyLock(entries []fs.DirEntry) bool {
+	return len(entries) == 0 || len(entries) == 1 && entries[0].Name() == lockFile
 }
 
 // clearEntries removes the state file last: a clear that is cut off can be repeated.

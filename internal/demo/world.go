@@ -105,18 +105,17 @@ func (w *World) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	resumed := s != nil
-	if !resumed {
+	if s == nil {
 		s = newState(w.sources.Codename, w.options.Small)
 		s.Addresses = preferredAddresses()
 	}
-	open, err := listen(ctx, &s.Addresses, resumed)
+	open, err := listen(ctx, &s.Addresses, s.Written)
 	if err != nil {
 		return err
 	}
 	w.state = s
 	w.fill()
-	if err := w.write(resumed); err != nil {
+	if err := w.write(); err != nil {
 		open.close()
 		return err
 	}
@@ -138,9 +137,12 @@ func (w *World) fill() {
 	w.PackagesURL = "http://" + s.Addresses.Packages + "/debian"
 }
 
-// write writes the world's files and loads its catalog. The state comes last: without it the directory is no world yet.
-func (w *World) write(resumed bool) error {
-	if !resumed {
+// write writes the world's files and loads its catalog. The state comes first: it says that the directory is a world's.
+func (w *World) write() error {
+	if err := w.state.save(w.Dir); err != nil {
+		return err
+	}
+	if !w.state.Written {
 		if err := copyExample(w.Dir, w.options.Example, w.state); err != nil {
 			return err
 		}
@@ -158,6 +160,7 @@ func (w *World) write(resumed bool) error {
 	if err := os.MkdirAll(w.StateDirectory, 0o755); err != nil {
 		return err
 	}
+	w.state.Written = true
 	return w.state.save(w.Dir)
 }
 

@@ -190,6 +190,9 @@ func TestClearRefusesADirectoryThatIsNoWorld(t *testing.T) {
 		t.Error(err)
 	}
 	must(t, demo.Clear(filepath.Join(dir, "missing")))
+	must(t, os.Mkdir(filepath.Join(dir, "killed"), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "killed", "lock"), nil, 0o600))
+	must(t, demo.Clear(filepath.Join(dir, "killed")))
 }
 
 // setUp makes a world and sets it up; it is closed at the end of the test.
