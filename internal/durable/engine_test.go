@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -66,6 +67,25 @@ type parts struct {
 	queue  dbos.Queue
 	began  chan bool
 	goOn   chan bool
+	said   said
+}
+
+// said is a log to look into while it is written.
+type said struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }
 
 // Wait has one step, which lasts until the test or the engine ends it.
@@ -97,11 +117,13 @@ func (p *parts) Fail(ctx dbos.Context, _ string) (string, error) {
 func launch(t *testing.T, ctx context.Context, dsn string) *parts {
 	t.Helper()
 	st := storetest.Open(t, dsn)
-	e, err := durable.Open(ctx, st, durable.Config{ExecutorID: "a", Heartbeat: 50 * time.Millisecond, Lapse: 500 * time.Millisecond})
+	p := &parts{store: st, began: make(chan bool), goOn: make(chan bool)}
+	log := slog.New(slog.NewTextHandler(&p.said, nil))
+	e, err := durable.Open(ctx, st, durable.Config{ExecutorID: "a", Heartbeat: 50 * time.Millisecond, Lapse: 500 * time.Millisecond, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &parts{store: st, engine: e, began: make(chan bool), goOn: make(chan bool)}
+	p.engine = e
 	t.Cleanup(func() { p.close(t) })
 	if p.queue, err = e.RegisterQueue("parts"); err != nil {
 		t.Fatal(err)
@@ -113,6 +135,16 @@ func launch(t *testing.T, ctx context.Context, dsn string) *parts {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// runs waits for Wait to be at work.
+func (p *parts) runs(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.began:
+	case <-time.After(patience):
+		t.Fatal("the workflow does not run")
+	}
 }
 
 func (p *parts) close(t *testing.T) {
@@ -130,12 +162,12 @@ func TestStopAndStartGoesOn(t *testing.T) {
 		if _, err := dbos.RunWorkflow(p.engine.DBOS(), p.Wait, "", dbos.WithWorkflowID("w")); err != nil {
 			t.Fatal(err)
 		}
-		<-p.began
+		p.runs(t)
 		cancel()
 		p.close(t)
 
 		p = launch(t, t.Context(), dsn)
-		<-p.began
+		p.runs(t)
 		close(p.goOn)
 		h, err := dbos.RetrieveWorkflow[string](p.engine.DBOS(), "w")
 		if err != nil {
@@ -167,6 +199,9 @@ func TestGuardTakesUpWhatNobodyDoes(t *testing.T) {
 				if got, err := h.GetResult(dbos.WithHandleTimeout(patience)); got != "done" || err != nil {
 					t.Errorf("got %q, %v", got, err)
 				}
+				if log := p.said.String(); !strings.Contains(log, "took over work") || !strings.Contains(log, "replica="+executor) {
+					t.Errorf("nobody is told: %s", log)
+				}
 			})
 		})
 	}
@@ -179,7 +214,7 @@ func TestGuardLeavesLongWorkAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-p.began
+	p.runs(t)
 	beat := func() (at int64) {
 		if err := p.store.Q().QueryRow(t.Context(), `SELECT seen_at FROM replica`).Scan(&at); err != nil {
 			t.Fatal(err)
@@ -188,8 +223,8 @@ func TestGuardLeavesLongWorkAlone(t *testing.T) {
 	}
 	for first := beat(); beat() < first+1500; time.Sleep(20 * time.Millisecond) { // three lapses of heartbeats
 	}
-	if s, err := h.GetStatus(); err != nil || s.Status != dbos.WorkflowStatusPending {
-		t.Errorf("it is %v: %v", s.Status, err)
+	if log := p.said.String(); strings.Contains(log, "took over") {
+		t.Error(log)
 	}
 	close(p.goOn)
 	if got, err := h.GetResult(); got != "went on" || err != nil {
@@ -259,7 +294,7 @@ func TestConfig(t *testing.T) {
 }
 
 func TestEngineIsQuiet(t *testing.T) {
-	var said strings.Builder
+	var said said
 	st := storetest.Open(t, storetest.SQLite(t))
 	e, err := durable.Open(t.Context(), st, durable.Config{Log: slog.New(slog.NewTextHandler(&said, nil))})
 	if err != nil {
@@ -268,7 +303,7 @@ func TestEngineIsQuiet(t *testing.T) {
 	if err := errors.Join(e.Launch(t.Context()), e.Close(10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if said.Len() > 0 {
+	if said.String() != "" {
 		t.Errorf("a start and a stop said:\n%s", said.String())
 	}
 }

@@ -64,7 +64,8 @@ var migrations embed.FS
 //	postgres://rebuilder@db.example.com/rebuilder?sslmode=verify-full
 //
 // A SQLite file belongs to one process: Open fails when another one has it. On PostgreSQL any number of replicas may open
-// the same database, also at the same moment while it is still empty. A database that a newer version has migrated is
+// the same database, also at the same moment while it is still empty; a pooler before it must pool sessions, to which
+// locks and notifications belong. A database that a newer version has migrated is
 // refused. log may be nil.
 func Open(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 	if log == nil {

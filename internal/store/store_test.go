@@ -151,11 +151,13 @@ func TestWritersWaitForEachOther(t *testing.T) {
 	storetest.Both(t, func(t *testing.T, st *store.Store) {
 		const writers, each = 8, 10
 		exec(t, st.Q(), `INSERT INTO replica(id, seen_at) VALUES('n', 0)`)
+		var runs atomic.Int32
 		var wg sync.WaitGroup
 		for range writers {
 			wg.Go(func() {
 				for range each {
 					err := st.Tx(t.Context(), func(ctx context.Context, q store.Querier) error {
+						runs.Add(1)
 						var n int
 						if err := q.QueryRow(ctx, `SELECT count(*) FROM replica`).Scan(&n); err != nil {
 							return err
@@ -172,6 +174,9 @@ func TestWritersWaitForEachOther(t *testing.T) {
 		wg.Wait()
 		if n := count(t, st.Q(), `SELECT seen_at FROM replica`); n != writers*each {
 			t.Errorf("%d of %d writes are there", n, writers*each)
+		}
+		if n := runs.Load(); n != writers*each {
+			t.Errorf("%d transactions were run again instead of waiting", n-writers*each)
 		}
 	})
 }
