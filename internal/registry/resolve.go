@@ -2,7 +2,10 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -46,7 +49,7 @@ func (c *Client) Digest(ctx context.Context, ref string) (v1.Hash, error) {
 	switch {
 	case err == nil:
 		return d.Digest, nil
-	case status(err) == 404:
+	case status(err) == http.StatusNotFound:
 		return v1.Hash{}, nil
 	}
 	return v1.Hash{}, explain("look up", ref, err)
@@ -87,7 +90,7 @@ func (c *Client) Resolve(ctx context.Context, ref, platform string) (Resolved, e
 // head asks for the descriptor only; registries that cannot answer that are asked for the whole manifest.
 func (c *Client) head(ctx context.Context, r name.Reference) (d *v1.Descriptor, err error) {
 	err = c.do(func(p *remote.Puller, _ *remote.Pusher) error {
-		if d, err = p.Head(ctx, r); err == nil || status(err) == 404 || ctx.Err() != nil {
+		if d, err = p.Head(ctx, r); err == nil || !headless(err) {
 			return err
 		}
 		whole, err := p.Get(ctx, r)
@@ -97,6 +100,18 @@ func (c *Client) head(ctx context.Context, r name.Reference) (d *v1.Descriptor, 
 		return err
 	})
 	return d, err
+}
+
+// headless says that a registry answers HEAD not at all, or without the headers that matter.
+func headless(err error) bool {
+	var failed *url.Error
+	switch status(err) {
+	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return true
+	case 0:
+		return !errors.As(err, &failed) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+	}
+	return false
 }
 
 func (c *Client) get(ctx context.Context, r name.Reference) (d *remote.Descriptor, err error) {

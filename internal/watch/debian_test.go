@@ -605,3 +605,21 @@ func TestStateEndsWithItsContext(t *testing.T) {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Whatever a signed release holds, reading it ends without a panic, and what it lists can be fetched safely.
+func FuzzParseRelease(f *testing.F) {
+	sum := strings.Repeat("0", 64)
+	f.Add("Date: Sat, 21 Nov 2026 10:00:00 UTC\nSHA256:\n " + sum + " 10 main/binary-amd64/Packages.gz\n")
+	f.Add("Date: Sat, 1 Nov 2026 10:00:00 +0100\nValid-Until: x\nSHA256: " + sum + " -1 ../Packages\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := parseRelease([]byte(text))
+		if err != nil {
+			return
+		}
+		for name, file := range r.files {
+			if len(file.sha256) != 64 || strings.Trim(file.sha256, "0123456789abcdef") != "" || file.size < 0 || file.name != name {
+				t.Errorf("listed: %+v", file)
+			}
+		}
+	})
+}

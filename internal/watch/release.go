@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -181,8 +182,9 @@ func parseDate(s string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%.60q: a date such as \"Sat, 21 Nov 2026 10:00:00 UTC\" expected", s)
 }
 
+// parseFiles keeps the Packages files: a release lists thousands of others.
 func parseFiles(list string) (map[string]indexFile, error) {
-	files := map[string]indexFile{}
+	files, listed := map[string]indexFile{}, 0
 	for line := range strings.Lines(list) {
 		f := strings.Fields(line)
 		if len(f) == 0 {
@@ -195,9 +197,13 @@ func parseFiles(list string) (map[string]indexFile, error) {
 		if sum, bad := hex.DecodeString(f[0]); err != nil || bad != nil || len(sum) != 32 || size < 0 {
 			return nil, fmt.Errorf("release file: %w: SHA256 line %.100q", ErrMalformed, line)
 		}
+		listed++
+		if !strings.HasPrefix(path.Base(f[2]), "Packages") {
+			continue
+		}
 		files[f[2]] = indexFile{name: f[2], sha256: strings.ToLower(f[0]), size: size}
 	}
-	if len(files) == 0 {
+	if listed == 0 {
 		return nil, fmt.Errorf("release file: %w: it lists no files with SHA256", ErrMalformed)
 	}
 	return files, nil

@@ -280,6 +280,7 @@ func (w *world) run(dir, name string, args ...string) []byte {
 	w.t.Helper()
 	cmd := exec.CommandContext(w.t.Context(), name, args...)
 	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000") // the same package has the same bytes
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
