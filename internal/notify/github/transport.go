@@ -38,6 +38,9 @@ func newTransport(cfg Config, host string) http.RoundTripper {
 	return &credentials{cfg: cfg, host: host, next: newETags(repeated)}
 }
 
+// errElsewhere refuses to send the token to a host that it is not for.
+var errElsewhere = errors.New("github: refusing to follow to another host")
+
 // credentials adds the token, and logs what was asked.
 type credentials struct {
 	cfg  Config
@@ -47,7 +50,7 @@ type credentials struct {
 
 func (t *credentials) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Host != t.host {
-		return nil, fmt.Errorf("github: refusing to follow to %s: the token is for %s", req.URL.Host, t.host)
+		return nil, fmt.Errorf("%w: %s instead of %s", errElsewhere, req.URL.Host, t.host)
 	}
 	token, err := t.cfg.Token(req.Context())
 	if err != nil {
@@ -93,7 +96,7 @@ func repeatable(ctx context.Context, resp *http.Response, err error) (bool, erro
 		return false, ctx.Err()
 	}
 	safe, _ := ctx.Value(repeatKey{}).(bool)
-	if !safe || resp != nil && resp.StatusCode == http.StatusTooManyRequests {
+	if !safe || errors.Is(err, errElsewhere) || resp != nil && resp.StatusCode == http.StatusTooManyRequests {
 		return false, nil
 	}
 	again, _ := retryablehttp.DefaultRetryPolicy(ctx, resp, err) // its error would hide the answer
@@ -114,7 +117,7 @@ func keepMethod(req *http.Request, via []*http.Request) error {
 	case req.Method != first.Method:
 		return http.ErrUseLastResponse
 	case req.URL.Host != first.URL.Host:
-		return fmt.Errorf("github: refusing to follow to %s: the token is for %s", req.URL.Host, first.URL.Host)
+		return fmt.Errorf("%w: %s instead of %s", errElsewhere, req.URL.Host, first.URL.Host)
 	}
 	return nil
 }

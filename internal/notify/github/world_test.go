@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"rebuilder/internal/demo/forge"
@@ -38,29 +41,82 @@ type world struct {
 	wire   *wire
 	client *ours.Client
 	human  *github.Client
-	tokens int
+	// onDispatch hears of dispatches.
+	onDispatch func(forge.Dispatched)
+}
+
+// descriptions are loaded once for all tests.
+var descriptions = sync.OnceValues(func() ([]*githubspec.Spec, error) {
+	cloud, err := githubspec.GitHub()
+	if err != nil {
+		return nil, err
+	}
+	ghes, err := githubspec.GHES()
+	return []*githubspec.Spec{cloud, ghes}, err
+})
+
+// seeded is a forge's directory with users and acme/web, made once and copied for each test.
+var seeded = sync.OnceValues(func() (fs.FS, error) {
+	dir, err := os.MkdirTemp("", "forge-seed-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	hub, err := forge.New(forge.Config{Dir: dir, BaseURL: "http://forge.example"})
+	if err != nil {
+		return nil, err
+	}
+	hub.AddUser("rebuilder-bot", secret)
+	hub.AddUser("person", "ghp_person")
+	err = hub.AddRepository("acme", "web", map[string][]byte{
+		"Dockerfile":                 []byte(dockerOld),
+		"deploy/images/Dockerfile":   []byte("FROM base/debian:stable\n"),
+		"deploy/images/entry.sh":     []byte("#!/bin/sh\n"),
+		".github/workflows/base.yml": []byte("on: workflow_dispatch\n"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return inMemory(dir)
+})
+
+// inMemory reads a directory tree, so that nothing is left behind on disk.
+func inMemory(dir string) (fs.FS, error) {
+	files := fstest.MapFS{}
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil || entry.IsDir() {
+			files[filepath.ToSlash(name)] = &fstest.MapFile{Mode: fs.ModeDir | 0o755}
+			return err
+		}
+		data, err := os.ReadFile(path)
+		files[filepath.ToSlash(name)] = &fstest.MapFile{Data: data, Mode: 0o644}
+		return err
+	})
+	delete(files, ".")
+	return files, err
 }
 
 func start(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir()}
-	cloud, err := githubspec.GitHub()
+	specs, err := descriptions()
 	w.must(err)
-	ghes, err := githubspec.GHES()
-	w.must(err)
-	w.record = githubspec.NewRecord(cloud, ghes)
+	w.record = githubspec.NewRecord(specs...)
 	server := httptest.NewUnstartedServer(nil)
 	w.base = "http://" + server.Listener.Addr().String()
-	hub, err := forge.New(forge.Config{Dir: w.dir, BaseURL: w.base})
+	seed, err := seeded()
 	w.must(err)
-	hub.AddUser("rebuilder-bot", secret)
-	hub.AddUser("person", "ghp_person")
-	w.must(hub.AddRepository("acme", "web", map[string][]byte{
-		"Dockerfile":                []byte(dockerOld),
-		"deploy/images/Dockerfile":  []byte("FROM base/debian:stable\n"),
-		"deploy/images/entry.sh":    []byte("#!/bin/sh\n"),
-		".github/workflows/base.md": []byte("on: workflow_dispatch\n"),
-	}))
+	w.must(os.CopyFS(w.dir, seed))
+	hub, err := forge.New(forge.Config{Dir: w.dir, BaseURL: w.base, OnDispatch: func(d forge.Dispatched) {
+		if w.onDispatch != nil {
+			w.onDispatch(d)
+		}
+	}})
+	w.must(err)
 	server.Config.Handler = w.record.Handler(hub)
 	server.Start()
 	t.Cleanup(func() {
@@ -83,7 +139,7 @@ func (w *world) connect(tune func(*ours.Config)) *ours.Client {
 	w.t.Helper()
 	cfg := ours.Config{
 		BaseURL:   w.base + "/api/v3",
-		Token:     func(context.Context) (string, error) { w.tokens++; return secret, nil },
+		Token:     func(context.Context) (string, error) { return secret, nil },
 		Transport: w.record.Transport(w.wire), WritesPerSecond: 1e6, WriteBurst: 1000, RetryWait: time.Millisecond,
 	}
 	if tune != nil {
