@@ -3,7 +3,9 @@ package store_test
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"rebuilder/internal/store"
 	"rebuilder/internal/store/storetest"
 )
 
@@ -18,12 +20,21 @@ func TestClaimOutlivesItsConnection(t *testing.T) {
 			t.Fatalf("%d connections hold a claim", n)
 		}
 	}
+	// The server notices the end of a connection a moment later, and the guard asks again at each heartbeat.
+	keep := func(c *store.Claim) (err error) {
+		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			if err = c.Keep(t.Context()); err == nil {
+				break
+			}
+		}
+		return err
+	}
 	first, err := a.Claim(t.Context(), "replica x")
 	if err != nil {
 		t.Fatal(err)
 	}
 	cut()
-	if err := first.Keep(t.Context()); err != nil {
+	if err := keep(first); err != nil {
 		t.Errorf("nobody else wanted it: %v", err)
 	}
 	cut()
@@ -35,17 +46,18 @@ func TestClaimOutlivesItsConnection(t *testing.T) {
 		t.Errorf("two have it: %v", err)
 	}
 	second.Release()
-	if err := first.Keep(t.Context()); err != nil {
+	if err := keep(first); err != nil {
 		t.Errorf("it was free again: %v", err)
 	}
 	first.Release()
 	first.Release()
-	if err := first.Keep(t.Context()); err != nil {
-		t.Error(err)
+	third, err := b.Claim(t.Context(), "replica x")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if n := count(t, a.Q(), `SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
-		WHERE locktype='advisory' AND datname=current_database()`); n != 0 {
-		t.Error("released, and taken again")
+	defer third.Release()
+	if err := first.Keep(t.Context()); err != nil {
+		t.Errorf("released, and taken again: %v", err)
 	}
 }
 
