@@ -284,8 +284,12 @@ func (p *parse) add(r Reference, word text, find func() slot) {
 	if strings.HasSuffix(r.Name, ":") || strings.HasSuffix(r.Name, "@") || strings.HasSuffix(r.Name, "/") {
 		r.Name = ""
 	}
-	if r.Name == "" && r.slot.why == "" {
+	switch sl := r.slot; {
+	case sl.why != "":
+	case r.Name == "":
 		r.slot.why = "its variables leave no reference"
+	case sl.prefix+string(p.file.src[sl.start:sl.end]) != r.Name: // bytes that are no text
+		r.slot.why = "its value could not be located"
 	}
 	p.file.References = append(p.file.References, r)
 }
