@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -110,7 +111,7 @@ func (x *exchange) checkRequest() {
 		x.add(Request, "%s", explain(err))
 	}
 	known := map[string]bool{}
-	for _, p := range append(x.op.Parameters[:len(x.op.Parameters):len(x.op.Parameters)], x.input.Route.PathItem.Parameters...) {
+	for _, p := range slices.Concat(x.op.Parameters, x.input.Route.PathItem.Parameters) {
 		if p.Value.In == openapi3.ParameterInQuery {
 			known[p.Value.Name] = true
 		}

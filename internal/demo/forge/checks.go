@@ -39,8 +39,10 @@ func (c *call) check(k *check) checkJSON {
 		ID: k.ID, NodeID: nodeID("CheckRun", k.ID), HeadSHA: k.SHA, ExternalID: k.ExternalID, URL: self,
 		HTMLURL: c.f.repoWeb(c.repo, "/runs/%d", k.ID), DetailsURL: orNull(k.DetailsURL), Status: k.Status,
 		Conclusion: orNull(k.Conclusion), StartedAt: stamp(k.Started), CompletedAt: stampOrNull(k.Completed),
-		Output: outputJSON{Title: k.OutputTitle, Summary: k.OutputSummary, Text: k.Text, AnnotationsURL: self + "/annotations"},
-		Name:   k.Name, CheckSuite: map[string]int64{"id": 1}, App: c.app(), PullRequests: []object{},
+		Output: outputJSON{
+			Title: k.OutputTitle, Summary: k.OutputSummary, Text: k.Text, AnnotationsURL: self + "/annotations",
+		},
+		Name: k.Name, CheckSuite: map[string]int64{"id": 1}, App: c.app(), PullRequests: []object{},
 	}
 }
 

@@ -186,8 +186,9 @@ func TestPullRequestFollowsItsBranchAndIsMerged(t *testing.T) {
 	opts.SHA = head
 	merged, _, err := w.client.PullRequests.Merge(t.Context(), "acme", "web", pr.GetNumber(), "", opts)
 	w.must(err)
-	if p := <-pushes; p != (forge.Push{Owner: "acme", Repo: "web", Branch: "main", Before: before, After: merged.GetSHA()}) {
-		t.Errorf("push %+v", p)
+	want := forge.Push{Owner: "acme", Repo: "web", Branch: "main", Before: before, After: merged.GetSHA()}
+	if p := <-pushes; p != want {
+		t.Errorf("push %+v, want %+v", p, want)
 	}
 	if pr = w.pull(pr.GetNumber()); !pr.GetMerged() || pr.GetMergeCommitSHA() != merged.GetSHA() {
 		t.Errorf("merged %v by %s", pr.GetMerged(), pr.GetMergeCommitSHA())
@@ -299,7 +300,8 @@ func TestDispatchesReachTheirHandler(t *testing.T) {
 	if err == nil {
 		t.Error("a workflow that is not there was dispatched")
 	}
-	_, _, err = w.client.Repositories.Dispatch(t.Context(), "acme", "web", github.DispatchRequestOptions{EventType: "rebuilt"})
+	rebuilt := github.DispatchRequestOptions{EventType: "rebuilt"}
+	_, _, err = w.client.Repositories.Dispatch(t.Context(), "acme", "web", rebuilt)
 	w.must(err)
 	if d := <-dispatched; d.Event != "rebuilt" || d.Workflow != "" {
 		t.Errorf("got %+v", d)

@@ -137,7 +137,8 @@ func (c *call) refuseReopening(p *pull) (reply, bool) {
 	if p.Merged != nil {
 		message = "state cannot be changed. The pull request has been merged."
 	}
-	return invalid("Validation Failed", fault{Resource: "PullRequest", Field: "state", Code: "invalid", Message: message}), true
+	why := fault{Resource: "PullRequest", Field: "state", Code: "invalid", Message: message}
+	return invalid("Validation Failed", why), true
 }
 
 func listPullCommits(c *call, p *pull) reply {

@@ -111,7 +111,8 @@ func (w *world) review(number int, head string) {
 		Output: &github.CheckRunOutput{Title: ptr("built"), Summary: ptr("all good")},
 	})
 	w.must(err)
-	w.call("POST", "/statuses/"+head, map[string]string{"state": "success", "context": "lint", "target_url": "https://ci.example/1"})
+	w.call("POST", "/statuses/"+head,
+		map[string]string{"state": "success", "context": "lint", "target_url": "https://ci.example/1"})
 	w.get("/commits/team/topic/check-runs")
 	w.get("/commits/" + head + "/status")
 	w.get("/commits/" + head + "/statuses")

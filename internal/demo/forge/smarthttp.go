@@ -75,7 +75,8 @@ func (f *Forge) gitProgram(who string) *cgi.Handler {
 }
 
 // receivePack takes a push while nothing else changes a ref, so that each move is seen once.
-func (f *Forge) receivePack(w http.ResponseWriter, r *http.Request, program http.Handler, repo *repository, who string) {
+func (f *Forge) receivePack(w http.ResponseWriter, r *http.Request, program http.Handler, repo *repository,
+	who string) {
 	ctx := context.WithoutCancel(r.Context())
 	answer := &buffered{header: http.Header{}, status: http.StatusOK}
 	f.mu.Lock()
@@ -126,10 +127,11 @@ func (f *Forge) noticePush(ctx context.Context, repo *repository, before map[str
 	return f.save()
 }
 
-// spool puts a body of unknown length into a file: CGI needs to know it, and git sends long packs in chunks.
+// spool puts a body into a file: CGI needs to know its length, which git does not say of a long pack, and a slow
+// client must not hold up the forge.
 func spool(r *http.Request) (io.ReadCloser, int64, error) {
-	if r.ContentLength >= 0 {
-		return r.Body, r.ContentLength, nil
+	if r.ContentLength == 0 {
+		return http.NoBody, 0, nil
 	}
 	file, err := os.CreateTemp("", "forge-push-")
 	if err != nil {

@@ -13,7 +13,9 @@ const webFlow = "web-flow"
 
 // isOurs tells whether we made a commit, so that replacing it takes nobody's work away. It has to bear our trailer or
 // be the one the pull request remembers, and author and committer have to be us. pr may be nil.
-func (c *Client) isOurs(ctx context.Context, commit *github.RepositoryCommit, pr *github.PullRequest, m marker) (bool, error) {
+func (c *Client) isOurs(
+	ctx context.Context, commit *github.RepositoryCommit, pr *github.PullRequest, m marker,
+) (bool, error) {
 	remembered := m.Commit != "" && m.Commit == commit.GetSHA()
 	marked := remembered || proposalOf(commit.GetCommit().GetMessage()) != ""
 	if !marked {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"rebuilder/internal/notify"
@@ -47,7 +48,7 @@ func checkProposal(p notify.Proposal) error {
 		return fmt.Errorf("%s: no files", p.Repo)
 	}
 	for path := range p.Files {
-		if path == "" || strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/") || strings.Contains("/"+path+"/", "/../") {
+		if !fs.ValidPath(path) || path == "." {
 			return fmt.Errorf("%s: %q is not a path in a repository", p.Repo, path)
 		}
 	}

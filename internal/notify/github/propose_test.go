@@ -115,7 +115,9 @@ func TestProposeLeavesAnAmendedCommitAlone(t *testing.T) {
 	w.must(err)
 	amended, _, err := w.human.Git.CreateCommit(t.Context(), "acme", "web", &github.Commit{
 		Message: old.Message, Tree: old.Tree, Parents: old.Parents, Author: old.Author,
-		Committer: &github.CommitAuthor{Name: github.String("P"), Email: github.String("p@example.com"), Date: old.Author.Date},
+		Committer: &github.CommitAuthor{
+			Name: github.String("P"), Email: github.String("p@example.com"), Date: old.Author.Date,
+		},
 	}, nil)
 	w.must(err)
 	_, _, err = w.human.Git.UpdateRef(t.Context(), "acme", "web", &github.Reference{
@@ -124,6 +126,23 @@ func TestProposeLeavesAnAmendedCommitAlone(t *testing.T) {
 	w.must(err)
 	p.Files = map[string][]byte{"Dockerfile": []byte("FROM base/debian:stable@sha256:2\n")}
 	if got := w.propose(p, 0); !got.Human || w.head(pr.Head) != amended.GetSHA() {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// A person pushes after we looked and before we replace our commit.
+func TestProposeNoticesABranchThatMovedMeanwhile(t *testing.T) {
+	w := start(t)
+	p := w.proposal()
+	pr := w.propose(p, 4)
+	p.Files = map[string][]byte{"Dockerfile": []byte("FROM base/debian:stable@sha256:2\n")}
+	mine := ""
+	w.wire.fail(fault{on: "^POST .*/git/commits", first: func() { mine = w.personCommits(pr.Head, "notes.txt", "my work\n") }})
+	if _, err := w.client.Propose(t.Context(), p); err == nil || !strings.Contains(err.Error(), "moved by somebody else") {
+		t.Errorf("got %v", err)
+	}
+	w.wire.healed(t)
+	if got := w.propose(p, 0); !got.Human || w.head(pr.Head) != mine {
 		t.Errorf("got %+v", got)
 	}
 }
