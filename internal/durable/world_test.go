@@ -36,19 +36,19 @@ const slots = 4 // items that one replica works on at a time
 
 var steps = []string{"build", "scan", "promote"}
 
-// TestMain makes the test binary its own helper: a process that can be killed.
+// TestMain lets the test binary start itself, as a process that can be killed.
 func TestMain(m *testing.M) {
 	w := os.Getenv("DURABLE_WORLD")
 	if w == "" {
 		os.Exit(m.Run())
 	}
-	if err := helper(w); err != nil {
-		fmt.Fprintln(os.Stderr, "helper:", err)
+	if err := child(w); err != nil {
+		fmt.Fprintln(os.Stderr, "child:", err)
 		os.Exit(1)
 	}
 }
 
-func helper(config string) error {
+func child(config string) error {
 	var w world
 	if err := json.Unmarshal([]byte(config), &w); err != nil {
 		return err
@@ -190,7 +190,7 @@ func exists(file string) bool {
 	return err == nil
 }
 
-// process is a started helper.
+// process is a started child.
 type process struct {
 	t     *testing.T
 	cmd   *exec.Cmd
