@@ -66,9 +66,7 @@ func (l *looking) remember(ctx context.Context, b catalog.Base, busy string) err
 func withUsed(parents []plan.Parent, used map[string]string) []plan.Parent {
 	out := make([]plan.Parent, len(parents))
 	for i, p := range parents {
-		if d, err := v1.NewHash(used[p.Name]); err == nil {
-			p.Used = d
-		}
+		p.Used = used[p.Name]
 		out[i] = p
 	}
 	return out

@@ -92,7 +92,7 @@ func (m *maker) parent(s *Step, b Base, p Parent, because func(Cause, string, ..
 		m.skip(NotDone{Image: s.Image, Reason: "cannot tell whether it stands on " + p.Name + ": " + orMissing(now), Unknown: true})
 	case p.Kind == graph.Inherits && !b.StandsOn(now):
 		because(cause, "stands on an older %s than %s", p.Name, short(now.Digest.String()))
-	case p.Kind != graph.Inherits && p.Used.Hex != "" && p.Used != now.Digest:
+	case p.Kind != graph.Inherits && p.Used != "" && p.Used != now.Digest.String():
 		because(cause, "%s %s, which is now %s", p.Kind, p.Name, short(now.Digest.String()))
 	}
 }

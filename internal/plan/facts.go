@@ -84,7 +84,7 @@ type Parent struct {
 	Reference string // as the recipe names it, resolved
 	Kind      graph.EdgeKind
 	Where     string  // "Dockerfile:3"
-	Used      v1.Hash // the digest that the current image was built with, for what layers cannot prove; zero: unknown
+	Used      string // the digest that the current image was built with, for what layers cannot prove; empty: unknown
 }
 
 // Attempt is the memory of a build key: a key is built once, and after a failure again in each back-off slot.

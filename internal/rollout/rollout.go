@@ -202,11 +202,52 @@ func (r *Runner) Resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.stranded(ctx, live); err != nil {
+		return err
+	}
 	for _, n := range live {
 		if n.State == store.Waiting && n.Waiting == 0 {
 			if err := r.run(r.engine.DBOS(), Turn{n.Rollout, n.Image, n.Kind, n.Attempt}); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// stranded fails the nodes whose workflow ended without saying how: a fault of ours, which must not look like work.
+func (r *Runner) stranded(ctx context.Context, live []store.Node) error {
+	byID := map[string]store.Node{}
+	var ids []string
+	for _, n := range live {
+		if n.State == store.Telling && n.Detail.Key != "" {
+			continue // told: its workflow ended as it should
+		}
+		id := Turn{n.Rollout, n.Image, n.Kind, n.Attempt}.ID()
+		byID[id] = n
+		ids = append(ids, id)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	dead, err := dbos.ListWorkflows(dbos.From(r.engine.DBOS(), ctx), dbos.WithFilterWorkflowIDs(ids...),
+		dbos.WithFilterStatus(dbos.WorkflowStatusError, dbos.WorkflowStatusCancelled, dbos.WorkflowStatusMaxRecoveryAttemptsExceeded))
+	if err != nil {
+		return err
+	}
+	for _, w := range dead {
+		n := byID[w.ID]
+		reason := fmt.Sprintf("its workflow ended as %s: %v", w.Status, w.Error)
+		r.cfg.Log.Error("workflow ended without an answer", "workflow", w.ID, "status", w.Status, "error", w.Error)
+		if err := r.store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
+			m := store.Move{Rollout: n.Rollout, Image: n.Image, To: store.Failed, Reason: reason, At: r.cfg.Now().UnixMilli(), Who: "who keeps rebuilder", Rule: "guard"}
+			if _, err := store.MoveNode(ctx, q, m); err != nil {
+				return err
+			}
+			_, err := r.release(ctx, q, m)
+			return err
+		}); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -1,0 +1,602 @@
+package rollout_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/dbos-inc/dbos-transact-golang/dbos"
+	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"rebuilder/internal/build"
+	"rebuilder/internal/catalog"
+	"rebuilder/internal/demo/debrepo"
+	"rebuilder/internal/durable"
+	"rebuilder/internal/notify"
+	"rebuilder/internal/observe"
+	"rebuilder/internal/plan"
+	"rebuilder/internal/reconcile"
+	"rebuilder/internal/registry"
+	"rebuilder/internal/rollout"
+	"rebuilder/internal/store"
+	"rebuilder/internal/watch"
+)
+
+// lab is upstream/debian <- base/debian <- base/python <- {web (pull request), batch (dispatch)}, with a real registry, a
+// real package repository, a real database and engine; the builder, the forge and its CI are scripted.
+type lab struct {
+	t        *testing.T
+	dir      string
+	dsn      string
+	host     string // of the registry
+	repo     *debrepo.Repository
+	repoURL  string
+	packages *watch.Debian
+	builder  *scripted
+	forge    *forge
+	tags     atomic.Int64 // manifests written to the registry under a tag
+	pushes   atomic.Int64 // all writes to the registry
+	cut      *cut
+
+	store  *store.Store
+	engine *durable.Engine
+	runner *rollout.Runner
+	loop   *reconcile.Loop
+}
+
+func newLab(t *testing.T, dsn string) *lab {
+	t.Helper()
+	l := &lab{t: t, dir: t.TempDir(), dsn: dsn, cut: &cut{}}
+	reg := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			l.pushes.Add(1)
+		}
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") && !strings.Contains(r.URL.Path, "sha256:") {
+			l.tags.Add(1)
+		}
+		reg.ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	l.host = strings.TrimPrefix(srv.URL, "http://")
+	var err error
+	if l.repo, err = debrepo.Open(filepath.Join(l.dir, "apt"), debrepo.Config{Codename: "stable"}); err != nil {
+		t.Fatal(err)
+	}
+	apt := httptest.NewServer(l.repo)
+	t.Cleanup(apt.Close)
+	l.repoURL = apt.URL
+	l.publish("1.0")
+	l.upstream()
+	l.catalog()
+	l.builder = &scripted{lab: l, available: "1.0"}
+	l.forge = &forge{lab: l, repos: map[string]*repository{}}
+	l.start()
+	t.Cleanup(l.stop)
+	return l
+}
+
+func (l *lab) publish(version string) {
+	l.t.Helper()
+	deb, err := debrepo.Build(l.t.Context(), l.t.TempDir(), debrepo.Package{Name: "libfoo", Version: version, Architecture: "amd64"})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if _, err := l.repo.Publish(l.t.Context(), deb); err != nil {
+		l.t.Fatal(err)
+	}
+	if l.builder != nil {
+		l.builder.set(func(b *scripted) { b.available = version })
+	}
+}
+
+const dockerfileDebian = "FROM %s/upstream/debian:12\nRUN apt-get update && apt-get -y upgrade\n"
+
+func (l *lab) catalog() {
+	l.write("debian/Dockerfile", fmt.Sprintf(dockerfileDebian, l.host))
+	l.write("python/Dockerfile", fmt.Sprintf("FROM %s/base/debian:stable\nRUN true\n", l.host))
+	l.write("catalog.toml", fmt.Sprintf(`
+organization = "acme"
+[registry]
+address = "%[1]s"
+[forge]
+url = "http://127.0.0.1:9"
+[watch]
+interval = "1h"
+settle = "0s"
+[[upstream]]
+name = "upstream/debian"
+image = "%[1]s/upstream/debian:12"
+[[base]]
+name = "base/debian"
+context = "debian"
+[[base]]
+name = "base/python"
+context = "python"
+[[application]]
+name = "web"
+repository = "acme/web"
+strategy = "pull-request"
+image = "%[1]s/apps/web:main"
+[[application]]
+name = "batch"
+repository = "acme/batch"
+strategy = "dispatch"
+image = "%[1]s/apps/batch:main"
+`, l.host))
+}
+
+func (l *lab) write(path, content string) {
+	l.t.Helper()
+	p := filepath.Join(l.dir, path)
+	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := os.WriteFile(p, []byte(content), 0o644); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// upstream is a Debian with libfoo 1.0 and the lab's package repository.
+func (l *lab) upstream() {
+	key, err := l.repo.PublicKey()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	img := l.layer(empty.Image, map[string]string{
+		"etc/os-release":                "ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=stable\n",
+		"var/lib/dpkg/status":           status("1.0", false),
+		"etc/apt/keyrings/lab.gpg":      string(key),
+		"etc/apt/sources.list.d/l.list": "deb [signed-by=/etc/apt/keyrings/lab.gpg] " + l.repoURL + " stable main\n",
+	})
+	cfg, err := img.ConfigFile()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	cfg = cfg.DeepCopy()
+	cfg.OS, cfg.Architecture = "linux", "amd64"
+	if img, err = mutate.ConfigFile(img, cfg); err != nil {
+		l.t.Fatal(err)
+	}
+	l.push(img, "upstream/debian:12")
+}
+
+func status(version string, held bool) string {
+	want := "install"
+	if held {
+		want = "hold"
+	}
+	return fmt.Sprintf("Package: libfoo\nStatus: %s ok installed\nArchitecture: amd64\nVersion: %s\n\n", want, version)
+}
+
+func (l *lab) layer(on v1.Image, files map[string]string) v1.Image {
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, p := range slices.Sorted(maps.Keys(files)) {
+		_ = w.WriteHeader(&tar.Header{Name: p, Mode: 0o644, Size: int64(len(files[p]))})
+		_, _ = io.WriteString(w, files[p])
+	}
+	w.Close()
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil })
+	if err != nil {
+		panic(err)
+	}
+	img, err := mutate.AppendLayers(on, layer)
+	if err != nil {
+		panic(err)
+	}
+	return img
+}
+
+func (l *lab) push(img v1.Image, ref string) v1.Hash {
+	d, err := img.Digest()
+	if err != nil {
+		panic(err)
+	}
+	if !strings.Contains(ref, ":") {
+		ref += "@" + d.String()
+	}
+	r, err := name.ParseReference(l.host + "/" + ref)
+	if err == nil {
+		err = remote.Write(r, img)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
+func (l *lab) pull(ref string) v1.Image {
+	r, err := name.ParseReference(l.host + "/" + ref)
+	if err != nil {
+		panic(err)
+	}
+	img, err := remote.Image(r)
+	if err != nil {
+		panic(err)
+	}
+	return img
+}
+
+// start is what app.go does.
+func (l *lab) start() {
+	l.t.Helper()
+	ctx := context.Background()
+	must := func(err error) {
+		if err != nil {
+			l.t.Helper()
+			l.t.Fatal(err)
+		}
+	}
+	log := slog.New(slog.NewTextHandler(l.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	c, err := catalog.Load(filepath.Join(l.dir, "catalog.toml"))
+	must(err)
+	l.store, err = store.Open(ctx, l.dsn, log)
+	must(err)
+	l.engine, err = durable.Open(ctx, l.store, durable.Config{Log: log})
+	must(err)
+	l.packages, err = watch.NewDebian(watch.Config{Dir: filepath.Join(l.dir, "indexes"), Log: log})
+	must(err)
+	reg, err := registry.New(registry.Config{})
+	must(err)
+	obs := &observe.Observer{Registry: reg, Packages: l.packages, Forge: l.forge, Store: l.store, Now: time.Now, Log: log}
+	l.loop = reconcile.New(c, obs, l.store, log, time.Now)
+	l.runner, err = rollout.New(l.engine, l.store, obs, l.builder, cutRegistry{reg, l.cut}, l.forge, l.loop.Catalog, rollout.Config{Logs: l.dir, Log: log})
+	must(err)
+	l.loop.Use(l.runner)
+	must(l.engine.Launch(ctx))
+}
+
+func (l *lab) stop() {
+	l.runner.Stopping()
+	_ = l.engine.Close(50 * time.Millisecond)
+	_ = l.store.Close()
+}
+
+// look runs the reconcile until the world is at rest, merging what is open as a reviewer would.
+func (l *lab) settle() {
+	l.t.Helper()
+	deadline := time.Now().Add(15 * time.Second)
+	for time.Now().Before(deadline) {
+		if l.cut.happened() {
+			l.stop()
+			l.start()
+		}
+		if err := l.loop.Once(context.Background()); err != nil {
+			l.t.Fatal(err)
+		}
+		l.forge.merge()
+		running, err := store.RunningRollouts(context.Background(), l.store.Q())
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		if last := l.loop.Last(); len(running) == 0 && last.Plan.Empty() && !l.forge.open() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	l.t.Fatalf("no rest: %s", l.describe())
+}
+
+func (l *lab) describe() string {
+	var b strings.Builder
+	ros, _ := store.Rollouts(context.Background(), l.store.Q(), 5)
+	for _, r := range ros {
+		fmt.Fprintf(&b, "%s %s %s %s\n", r.ID, r.State, r.Title, r.Reason)
+		nodes, _ := store.Nodes(context.Background(), l.store.Q(), r.ID)
+		for _, n := range nodes {
+			fmt.Fprintf(&b, "  %s %s waiting %d: %s\n", n.Image, n.State, n.Waiting, n.Reason)
+		}
+	}
+	ws, _ := dbos.ListWorkflows(l.engine.DBOS())
+	for _, w := range ws {
+		fmt.Fprintf(&b, "workflow %s %s %v\n", w.ID, w.Status, w.Error)
+	}
+	if p := l.loop.Last().Plan; p != nil {
+		for _, s := range p.Steps {
+			fmt.Fprintf(&b, "plan %s %s %v\n", s.Action, s.Image, s.Reasons)
+		}
+		for _, n := range p.NotDone {
+			fmt.Fprintf(&b, "not %s: %s\n", n.Image, n.Reason)
+		}
+	}
+	return b.String()
+}
+
+// last returns the newest rollout and its nodes.
+func (l *lab) last() (store.Rollout, map[string]store.Node) {
+	l.t.Helper()
+	ros, err := store.Rollouts(context.Background(), l.store.Q(), 1)
+	if err != nil || len(ros) == 0 {
+		l.t.Fatal("no rollout: ", err)
+	}
+	nodes, err := store.Nodes(context.Background(), l.store.Q(), ros[0].ID)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	m := map[string]store.Node{}
+	for _, n := range nodes {
+		m[n.Image] = n
+	}
+	return ros[0], m
+}
+
+func (l *lab) plan() *plan.Plan {
+	l.t.Helper()
+	p, err := l.loop.Plan(context.Background())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return p
+}
+
+// scripted is a builder that appends a layer to the pinned parent: base/debian's upgrades libfoo, the others add a file.
+type scripted struct {
+	lab *lab
+
+	mu        sync.Mutex
+	available string // the version that an upgrade brings in
+	held      bool   // libfoo is held: an upgrade leaves it
+	salt      string // makes the content differ
+	fail      string // the image whose build fails
+	builds    map[string]int
+}
+
+func (s *scripted) set(f func(*scripted)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s)
+}
+
+func (s *scripted) count(image string) (n int) {
+	s.set(func(s *scripted) { n = s.builds[image] })
+	return n
+}
+
+func (s *scripted) Build(_ context.Context, r build.Request) (*build.Result, error) {
+	s.lab.cut.here("before build")
+	s.mu.Lock()
+	if s.builds == nil {
+		s.builds = map[string]int{}
+	}
+	s.builds[r.Image]++
+	version, held, salt, fail := s.available, s.held, s.salt, s.fail == r.Image
+	s.mu.Unlock()
+	if fail {
+		return nil, &build.Error{Image: r.Image, Reason: "RUN apt-get exited with 100", ExitCode: 100}
+	}
+	if len(r.Pins) != 1 {
+		return nil, fmt.Errorf("%d pins", len(r.Pins))
+	}
+	repo, _, _ := strings.Cut(strings.TrimPrefix(r.Pins[0].Reference, s.lab.host+"/"), ":")
+	parent := s.lab.pull(repo + "@" + r.Pins[0].Digest.String())
+	files := map[string]string{"opt/" + strings.ReplaceAll(r.Image, "/", "-"): "x" + salt}
+	if r.Image == "base/debian" {
+		if held {
+			version = "1.0"
+		}
+		files["var/lib/dpkg/status"] = status(version, held)
+	}
+	img := s.lab.layer(parent, files)
+	d := s.lab.push(img, strings.TrimPrefix(r.Repository, s.lab.host+"/"))
+	s.lab.cut.here("after build")
+	return &build.Result{Digest: d, Started: time.Now(), Ended: time.Now()}, nil
+}
+
+// forge is a code host in memory, with a CI that builds each new commit of the default branch and each dispatch.
+type forge struct {
+	lab *lab
+
+	mu         sync.Mutex
+	repos      map[string]*repository
+	writes     int
+	dispatches int
+}
+
+type repository struct {
+	image   string
+	commits []string // Dockerfile at each commit
+	pulls   []*pull
+}
+
+type pull struct {
+	notify.PullRequest
+	key, file string
+}
+
+func (f *forge) add(repo, image, dockerfile string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.repos[repo] = &repository{image: image, commits: []string{dockerfile}}
+	f.ci(f.repos[repo])
+}
+
+// ci builds the newest commit on whatever its Dockerfile names.
+func (f *forge) ci(r *repository) {
+	from := strings.Fields(r.commits[len(r.commits)-1])[1]
+	ref := strings.TrimPrefix(from, f.lab.host+"/")
+	if i := strings.Index(ref, "@"); i >= 0 {
+		ref = ref[:strings.Index(ref, ":")] + ref[i:]
+	}
+	f.lab.push(f.lab.layer(f.lab.pull(ref), map[string]string{"app": r.image}), r.image)
+}
+
+func (f *forge) Head(_ context.Context, repo, _ string) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.repos[repo]
+	if r == nil {
+		return "", notify.ErrNotFound
+	}
+	return fmt.Sprint(len(r.commits)), nil
+}
+
+func (f *forge) ReadFile(_ context.Context, repo, commit, path string) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var n int
+	if _, err := fmt.Sscan(commit, &n); err != nil || path != "Dockerfile" {
+		return nil, notify.ErrNotFound
+	}
+	return []byte(f.repos[repo].commits[n-1]), nil
+}
+
+func (f *forge) Propose(_ context.Context, p notify.Proposal) (notify.PullRequest, error) {
+	f.lab.cut.here("before pull request")
+	f.mu.Lock()
+	r := f.repos[p.Repo]
+	for _, pr := range r.pulls {
+		if pr.key == p.Key && pr.file == string(p.Files["Dockerfile"]) && (pr.State == notify.Open || pr.State == notify.Closed) {
+			f.mu.Unlock()
+			return pr.PullRequest, nil
+		}
+	}
+	f.writes++
+	for _, pr := range r.pulls {
+		if pr.key == p.Key && pr.State == notify.Open {
+			pr.file = string(p.Files["Dockerfile"])
+			f.mu.Unlock()
+			return pr.PullRequest, nil
+		}
+	}
+	pr := &pull{PullRequest: notify.PullRequest{Repo: p.Repo, Number: len(r.pulls) + 1, State: notify.Open}, key: p.Key, file: string(p.Files["Dockerfile"])}
+	r.pulls = append(r.pulls, pr)
+	f.mu.Unlock()
+	f.lab.cut.here("after pull request")
+	return pr.PullRequest, nil
+}
+
+func (f *forge) PullRequest(_ context.Context, repo string, number int) (notify.PullRequest, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.repos[repo].pulls[number-1].PullRequest, nil
+}
+
+func (f *forge) ClosePullRequest(_ context.Context, repo string, number int, _ string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.repos[repo].pulls[number-1].State = notify.Closed
+	return nil
+}
+
+func (f *forge) Dispatch(_ context.Context, d notify.Dispatch) error {
+	f.lab.cut.here("before dispatch")
+	f.mu.Lock()
+	f.writes++
+	f.dispatches++
+	f.ci(f.repos[d.Repo])
+	f.mu.Unlock()
+	f.lab.cut.here("after dispatch")
+	return nil
+}
+
+// merge merges all that is open, and CI builds it.
+func (f *forge) merge() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.repos {
+		for _, pr := range r.pulls {
+			if pr.State == notify.Open {
+				pr.State = notify.Merged
+				r.commits = append(r.commits, pr.file)
+				f.ci(r)
+			}
+		}
+	}
+}
+
+func (f *forge) open() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.repos {
+		if slices.ContainsFunc(r.pulls, func(p *pull) bool { return p.State == notify.Open }) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *forge) counts() (pulls, dispatches, writes int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.repos {
+		pulls += len(r.pulls)
+	}
+	return pulls, f.dispatches, f.writes
+}
+
+// cut stops the process at the nth outside effect: the call never returns, nothing after it is recorded.
+type cut struct {
+	mu   sync.Mutex
+	at   int // 0: never
+	n    int
+	name string
+	hit  bool
+}
+
+func (c *cut) arm(at int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at, c.n, c.hit, c.name = at, 0, false, ""
+}
+
+func (c *cut) here(name string) {
+	c.mu.Lock()
+	c.n++
+	now := c.at > 0 && c.n == c.at
+	if now {
+		c.hit, c.name = true, name
+	}
+	c.mu.Unlock()
+	if now {
+		select {}
+	}
+}
+
+// happened says, once, that the process was stopped.
+func (c *cut) happened() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	hit := c.hit
+	c.hit = false
+	return hit
+}
+
+func (c *cut) where() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.name
+}
+
+type cutRegistry struct {
+	*registry.Client
+	cut *cut
+}
+
+func (r cutRegistry) Tag(ctx context.Context, repo string, d v1.Hash, tag string) error {
+	r.cut.here("before tag " + tag)
+	err := r.Client.Tag(ctx, repo, d, tag)
+	r.cut.here("after tag " + tag)
+	return err
+}

@@ -1,0 +1,184 @@
+package rollout_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"rebuilder/internal/store"
+	"rebuilder/internal/store/storetest"
+)
+
+// applied is a lab whose bases were built for the first time and whose applications stand on them.
+func applied(t *testing.T) *lab { return appliedOn(t, storetest.SQLite(t)) }
+
+func appliedOn(t *testing.T, dsn string) *lab {
+	l := newLab(t, dsn)
+	l.settle()
+	from := fmt.Sprintf("FROM %s/base/python:stable\nCOPY . /\n", l.host)
+	l.forge.add("acme/web", "apps/web:main", from)
+	l.forge.add("acme/batch", "apps/batch:main", from)
+	l.settle()
+	return l
+}
+
+func TestTheLifeOfOneFix(t *testing.T) { storetest.EachDSN(t, lifeOfOneFix) }
+
+func lifeOfOneFix(t *testing.T, dsn string) {
+	l := appliedOn(t, dsn)
+	l.publish("1.1")
+	l.settle()
+	l.right()
+	ro, nodes := l.last()
+	if ro.Cause != "package" || !strings.Contains(ro.Title, "libfoo 1.0 -> 1.1 in base/debian") || ro.PublishedAt == 0 || ro.NoticedAt > ro.CreatedAt {
+		t.Errorf("%+v", ro)
+	}
+	for name, n := range nodes {
+		if len(n.Detail.Changes) != 1 || n.Detail.Changes[0] != (store.Change{Package: "libfoo", From: "1.0", To: "1.1"}) {
+			t.Errorf("%s: packages that differ: %+v", name, n.Detail.Changes)
+		}
+	}
+}
+
+// right checks the end that every undisturbed and every disturbed run must come to.
+func (l *lab) right() {
+	l.t.Helper()
+	ro, nodes := l.last()
+	if ro.State != store.Finished || len(nodes) != 4 {
+		l.t.Errorf("the rollout ended as %s\n%s", ro.State, l.describe())
+	}
+	for name, n := range nodes {
+		if n.State != store.Done || !n.Detail.Proven || n.After == n.Before || n.After == "" {
+			l.t.Errorf("%s: %s (%s), proven %v, %s -> %s", name, n.State, n.Reason, n.Detail.Proven, n.Before, n.After)
+		}
+	}
+	for _, base := range []string{"base/debian", "base/python"} {
+		ps, err := store.Promotions(context.Background(), l.store.Q(), base, 10)
+		if err != nil || len(ps) != 2 {
+			l.t.Errorf("%s was promoted %d times, want the first time and this one: %v", base, len(ps), err)
+		}
+	}
+	if pulls, _, _ := l.forge.counts(); pulls != 1 {
+		l.t.Errorf("%d pull requests, want 1", pulls)
+	}
+}
+
+func TestAtRestNothingIsWritten(t *testing.T) {
+	l := applied(t)
+	l.publish("1.1")
+	l.settle()
+	pushes := l.pushes.Load()
+	_, _, writes := l.forge.counts()
+	for range 100 {
+		if err := l.loop.Once(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, _, after := l.forge.counts()
+	if n := l.pushes.Load() - pushes; n != 0 || after != writes {
+		t.Errorf("%d writes to the registry, %d to the forge", n, after-writes)
+	}
+}
+
+func TestPatchNotTaken(t *testing.T) {
+	l := applied(t)
+	l.builder.set(func(b *scripted) { b.held = true })
+	tags := l.tags.Load()
+	l.publish("1.1")
+	l.settle()
+	_, nodes := l.last()
+	n := nodes["base/debian"]
+	if n.State != store.NotTaken || !strings.Contains(n.Reason, "libfoo is still 1.0, not 1.1 (held)") {
+		t.Errorf("base/debian: %s: %s", n.State, n.Reason)
+	}
+	for _, name := range []string{"base/python", "web", "batch"} {
+		if nodes[name].State != store.Skipped {
+			t.Errorf("%s: %s: %s", name, nodes[name].State, nodes[name].Reason)
+		}
+	}
+	if got := l.tags.Load(); got != tags {
+		t.Errorf("%d tags were written", got-tags)
+	}
+	if pulls, dispatches, _ := l.forge.counts(); pulls+dispatches != 0 {
+		t.Errorf("%d pull requests, %d dispatches", pulls, dispatches)
+	}
+	builds := l.builder.count("base/debian")
+	for range 20 {
+		l.settle()
+	}
+	if got := l.builder.count("base/debian"); got != builds {
+		t.Errorf("built %d times more though nothing changed", got-builds)
+	}
+	said := ""
+	for _, n := range l.plan().NotDone {
+		said += n.Reason + "\n"
+	}
+	if !strings.Contains(said, "patch not taken: libfoo is still 1.0") {
+		t.Errorf("the plan does not say it: %s", said)
+	}
+}
+
+func TestANotTakenPatchIsTriedAgainWhenTheRecipeChanges(t *testing.T) {
+	l := applied(t)
+	l.builder.set(func(b *scripted) { b.held = true })
+	l.publish("1.1")
+	l.settle()
+	l.builder.set(func(b *scripted) { b.held = false })
+	l.write("debian/Dockerfile", fmt.Sprintf(dockerfileDebian, l.host)+"# no hold any more\n")
+	l.settle()
+	l.right()
+}
+
+func TestAFailedBuildIsSaidAndItsChildrenAreSkipped(t *testing.T) {
+	l := applied(t)
+	l.builder.set(func(b *scripted) { b.fail = "base/debian" })
+	l.publish("1.1")
+	l.settle()
+	ro, nodes := l.last()
+	if ro.State != store.Broken || nodes["base/debian"].State != store.Failed || nodes["base/python"].State != store.Skipped {
+		t.Error(l.describe())
+	}
+	if n := l.builder.count("base/debian"); n != 2 {
+		t.Errorf("built %d times, want the first build and one failure", n)
+	}
+}
+
+func TestTheSameContentIsNotPromoted(t *testing.T) {
+	l := applied(t)
+	tags := l.tags.Load()
+	l.write("python/Dockerfile", fmt.Sprintf("FROM %s/base/debian:stable\nRUN true\n# a comment\n", l.host))
+	l.settle()
+	_, nodes := l.last()
+	if n := nodes["base/python"]; n.State != store.Unchanged || l.tags.Load() != tags {
+		t.Errorf("%s: %s, %d tags written", n.State, n.Reason, l.tags.Load()-tags)
+	}
+}
+
+// effects is how many moments of the rollout can be cut at: before and after each of two builds, four tags, a pull
+// request and a dispatch.
+const effects = 16
+
+// The test to be proudest of: the process ends before and after each outside effect, and a new one goes on.
+func TestKilledBetweenAnyTwoSteps(t *testing.T) {
+	storetest.EachDSN(t, func(t *testing.T, _ string) {
+		for at := range effects {
+			t.Run(fmt.Sprint(at+1), func(t *testing.T) {
+				t.Parallel()
+				dsn := storetest.SQLite(t)
+				if strings.Contains(t.Name(), "/postgres/") {
+					dsn = storetest.Postgres(t)
+				}
+				l := appliedOn(t, dsn)
+				l.cut.arm(at + 1)
+				l.publish("1.1")
+				l.settle()
+				if l.cut.where() == "" {
+					t.Fatalf("there is no effect %d to cut at", at+1)
+				}
+				t.Log("cut", l.cut.where())
+				l.right()
+			})
+		}
+	})
+}
