@@ -304,7 +304,7 @@ func namesIn(dir string, directories bool) []string {
 var (
 	ownerName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$`)
 	webName   = regexp.MustCompile(`([A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+?)(?:\.git)?/?$`)
-	strategys = []string{string(PullRequest), string(Dispatch), string(Observe)}
+	strategies = []string{string(PullRequest), string(Dispatch), string(Observe)}
 )
 
 func (r *reader) application(t *table) Application {
@@ -331,8 +331,8 @@ func (r *reader) application(t *table) Application {
 
 // strategy checks the strategy and what belongs to it.
 func (r *reader) strategy(t *table, a *Application) {
-	if !slices.Contains(strategys, string(a.Strategy)) {
-		t.wrong("strategy", didYouMean(string(a.Strategy), strategys), ": %q is no strategy", a.Strategy)
+	if !slices.Contains(strategies, string(a.Strategy)) {
+		t.wrong("strategy", didYouMean(string(a.Strategy), strategies), ": %q is no strategy", a.Strategy)
 		return
 	}
 	if a.Strategy == Dispatch {

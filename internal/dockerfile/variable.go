@@ -106,6 +106,7 @@ type slot struct {
 	why        string // it cannot be changed
 }
 
+// variable matches $NAME (group 4) and ${NAME} (1), the latter also with a default (2 is - or :-, 3 the text).
 var (
 	variable   = regexp.MustCompile(`\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?-)([^${}]*))?\}|([A-Za-z_][A-Za-z0-9_]*))`)
 	otherChars = regexp.MustCompile(`[$"'{}]`)
@@ -157,8 +158,9 @@ func (s *scope) find(lex *shell.Lex, escape byte, word text, inStages map[string
 func (s *scope) held(lex *shell.Lex, escape byte, word text, m []int, part bool, inStages map[string]bool) slot {
 	name := group(word.s, m, 1) + group(word.s, m, 4)
 	arg := s.lookup(name)
-	if m[4] >= 0 && (arg == nil || group(word.s, m, 2) == ":-" && arg.value == "") {
-		return s.find(lex, escape, word.slice(m[6], m[7]), inStages)
+	modifier := group(word.s, m, 2)
+	if modifier != "" && arg == nil || modifier == ":-" && arg.value == "" {
+		return s.find(lex, escape, word.slice(m[2*3], m[2*3+1]), inStages) // the text behind the modifier
 	}
 	switch {
 	case arg == nil && s.declared(name):
@@ -181,6 +183,7 @@ func (s *scope) held(lex *shell.Lex, escape byte, word text, m []int, part bool,
 	return sl
 }
 
+// group returns a group of a match, "" when it took no part.
 func group(s string, m []int, n int) string {
 	if m[2*n] < 0 {
 		return ""
