@@ -111,7 +111,9 @@ func words() template.FuncMap {
 		"until":   func(t, now time.Time) string { return until(t, now) },
 		"log":     func(build string) string { return "/api/v1/builds/" + url.PathEscape(build) + "/log" },
 		"rollout": func(id string) string { return "/api/v1/rollouts/" + url.PathEscape(id) },
-		"why":     func(image string) string { return "/api/v1/images/" + strings.ReplaceAll(url.PathEscape(image), "%2F", "/") + "/why" },
+		"why": func(image string) string {
+			return "/api/v1/images/" + strings.ReplaceAll(url.PathEscape(image), "%2F", "/") + "/why"
+		},
 		"outside": outside,
 		"late":    func(w api.Watcher, now time.Time) bool { return late(w, now) },
 		"percent": func(n, of int) string { return percent(n, of) },

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rebuilder/internal/api"
+)
+
+func newPlan(c *cli) *cobra.Command {
+	var gate bool
+	cmd := &cobra.Command{
+		Use:   "plan [ID]",
+		Short: "Look now and show what would be done, and what not, each with its reason",
+		Long: `Look at registries, package repositories and the forge now, and show what would be done: exactly what
+"rebuilder apply" with the printed id does. Nothing is started. With an ID, show a plan that was made before.`,
+		Args: wants(0, 1, "a plan's id"),
+	}
+	o := output(cmd, "table", "json")
+	cmd.Flags().BoolVar(&gate, "exit-code", false, "exit with 2 when there is something to do, with 3 when that is not known")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		p, err := getPlan(c, cmd, args)
+		if err != nil {
+			return err
+		}
+		if o.value == "json" {
+			err = printJSON(cmd, p)
+		} else {
+			clean(&p)
+			c.printer(cmd, p.Now).plan(p)
+		}
+		if err == nil && gate {
+			return verdict(p)
+		}
+		return err
+	}
+	return cmd
+}
+
+func getPlan(c *cli, cmd *cobra.Command, args []string) (api.Plan, error) {
+	if len(args) == 1 {
+		return c.client().StoredPlan(cmd.Context(), args[0])
+	}
+	return c.client().Plan(cmd.Context())
+}
+
+func verdict(p api.Plan) error {
+	switch {
+	case len(p.Steps) > 0:
+		return &exit{code: exitChanges}
+	case p.Unknown > 0:
+		return &exit{code: exitUnknown}
+	}
+	return nil
+}
+
+func (p *printer) plan(pl api.Plan) {
+	p.line("Cause    %s", cmp.Or(pl.Title, "nothing"))
+	if !pl.Published.IsZero() {
+		p.line("         published %s", p.when(pl.Published))
+	}
+	p.line("Looked   at %s, %s, %d unknown", api.Count(pl.Images, "image"), p.when(pl.AsOf), pl.Unknown)
+	p.steps(pl.Steps)
+	p.notDone(pl.NotDone)
+	p.line("Plan     %s", totals(pl))
+	if len(pl.Steps) == 0 {
+		return
+	}
+	switch {
+	case !pl.Automatic:
+		p.line("Starts   when a person applies it ([rollout] automatic = false)")
+	case pl.NotBefore.After(p.now):
+		p.line("Starts   by itself at %s, when the settle window is over", p.when(pl.NotBefore))
+	default:
+		p.line("Starts   by itself at the next look")
+	}
+	p.line("Saved as plan %s. Run: rebuilder apply %s", pl.ID, pl.ID)
+}
+
+func (p *printer) steps(steps []api.Step) {
+	if len(steps) == 0 {
+		return
+	}
+	p.line("Do")
+	var rows [][]string
+	for _, s := range steps {
+		rows = append(rows, []string{"~ " + s.Image, s.Action, "tier " + fmt.Sprint(s.Tier+1), first(s.Reasons)})
+		for _, r := range s.Reasons[min(1, len(s.Reasons)):] {
+			rows = append(rows, []string{"", "", "", r})
+		}
+	}
+	p.table("  ", rows)
+}
+
+func first(s []string) string {
+	if len(s) == 0 {
+		return ""
+	}
+	return s[0]
+}
+
+func (p *printer) notDone(all []api.NotDone) {
+	if len(all) == 0 {
+		return
+	}
+	p.line("Not done")
+	var rows [][]string
+	for _, n := range all {
+		mark := "! "
+		if n.Unknown {
+			mark = "? "
+		}
+		rows = append(rows, []string{mark + n.Image, n.Reason})
+		for _, more := range p.notDoneMore(n) {
+			rows = append(rows, []string{"", more})
+		}
+	}
+	p.table("  ", rows)
+}
+
+// notDoneMore says since when, what comes next, and who can act.
+func (p *printer) notDoneMore(n api.NotDone) []string {
+	var out []string
+	if !n.Since.IsZero() {
+		out = append(out, "since "+p.when(n.Since))
+	}
+	if !n.Next.IsZero() {
+		out = append(out, "tried again "+p.when(n.Next))
+	}
+	if n.Who != "" {
+		out = append(out, "can act: "+n.Who)
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return []string{strings.Join(out, "; ")}
+}
+
+func totals(pl api.Plan) string {
+	count := map[string]int{}
+	for _, s := range pl.Steps {
+		count[s.Action]++
+	}
+	unknown := 0
+	for _, n := range pl.NotDone {
+		if n.Unknown {
+			unknown++
+		}
+	}
+	dispatches := api.Count(count["dispatch"], "dispatch")
+	if count["dispatch"] != 1 {
+		dispatches = fmt.Sprintf("%d dispatches", count["dispatch"])
+	}
+	return fmt.Sprintf("%s, %s, %s, %d not done, %d unknown, of %s.",
+		api.Count(count["rebuild"], "rebuild"), api.Count(count["pull-request"], "pull request"), dispatches, len(pl.NotDone)-unknown, unknown, api.Count(pl.Images, "image"))
+}

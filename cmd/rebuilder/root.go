@@ -1,0 +1,171 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rebuilder/internal/api"
+)
+
+const defaultServer = "http://127.0.0.1:5540"
+
+// cli is what the verbs share.
+type cli struct {
+	env     func(string) string
+	server  string
+	noColor bool
+}
+
+const exitTable = `Exit codes:
+  0   it worked
+  1   it did not; what is wrong and what to do is on standard error
+  2   plan --exit-code: there is something to do
+  3   plan --exit-code: nothing to do as far as is known, but something is not known
+  64  the command was not understood
+  130 interrupted`
+
+// verbs lists every command, in the order of the help.
+func verbs(c *cli) []*cobra.Command {
+	return []*cobra.Command{
+		grouped("daemon", newServe()), grouped("daemon", newDemo()), grouped("daemon", newInit()), grouped("daemon", newCatalog()),
+		grouped("ask", newStatus(c)), grouped("ask", newPlan(c)), grouped("ask", newApply(c)), grouped("ask", newRollouts(c)),
+		grouped("ask", newGraph(c)), grouped("ask", newWhy(c)), grouped("ask", newLogs(c)),
+		newVersion(), newBuildkitd(),
+	}
+}
+
+func grouped(group string, cmd *cobra.Command) *cobra.Command {
+	cmd.GroupID = group
+	return cmd
+}
+
+func newRoot(env func(string) string) *cobra.Command {
+	c := &cli{env: env}
+	root := &cobra.Command{
+		Use:   "rebuilder",
+		Short: "Carry patched OS packages through base images to applications",
+		Long: `Carry a patched OS package from a distribution's index through base images, rebuilt in order, to the applications
+that stand on them, and prove that it arrived.
+
+` + exitTable,
+		Example: `  rebuilder init                write a commented catalog.toml
+  rebuilder catalog check       see whether it is right
+  rebuilder serve               run the daemon
+  rebuilder status              how things are, and what needs you
+  rebuilder why IMAGE           everything about one image`,
+		Args:                       wants(0, 0, "a command"),
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		SuggestionsMinimumDistance: 2,
+	}
+	root.Args = func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args) }
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
+	f := root.PersistentFlags()
+	f.StringVar(&c.server, "server", "", "address of the daemon (env REBUILDER_SERVER; default "+defaultServer+")")
+	f.BoolVar(&c.noColor, "no-color", false, "no colours (env NO_COLOR does it, too)")
+	root.AddGroup(&cobra.Group{ID: "daemon", Title: "Run it:"}, &cobra.Group{ID: "ask", Title: "Ask the daemon:"})
+	root.AddCommand(verbs(c)...)
+	return root
+}
+
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("there is no command %q", args[0])
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return &exit{exitUsage, hint(err, "did you mean %s?", strings.Join(near, " or "))}
+	}
+	return usage(cmd, err)
+}
+
+// usage is the error of a command that was not understood.
+func usage(cmd *cobra.Command, err error) error {
+	return &exit{exitUsage, hint(err, "see: %s --help", cmd.CommandPath())}
+}
+
+// wants checks the number of arguments; what says what they are.
+func wants(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch n := len(args); {
+		case n < least:
+			return usage(cmd, fmt.Errorf("%s is missing", what))
+		case n > most:
+			return usage(cmd, fmt.Errorf("too many arguments: %s", strings.Join(args[most:], " ")))
+		}
+		return nil
+	}
+}
+
+// client asks the daemon; an address on the command line wins over one in the environment.
+func (c *cli) client() *api.Client {
+	return api.NewClient(cmp.Or(c.server, c.env("REBUILDER_SERVER"), defaultServer), c.env("REBUILDER_API_TOKEN"))
+}
+
+// format is an output format, one of some.
+type format struct {
+	value   string
+	allowed []string
+}
+
+// output adds -o to a command; the first format is the default.
+func output(cmd *cobra.Command, allowed ...string) *format {
+	f := &format{allowed[0], allowed}
+	cmd.Flags().VarP(f, "output", "o", "how to print: "+strings.Join(allowed, ", "))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(allowed, cobra.ShellCompDirectiveNoFileComp)) // only fails when there is no such flag
+	return f
+}
+
+func (f *format) String() string { return f.value }
+func (f *format) Type() string   { return "format" }
+func (f *format) Set(s string) error {
+	if !slices.Contains(f.allowed, s) {
+		return errors.New("want one of " + strings.Join(f.allowed, ", "))
+	}
+	f.value = s
+	return nil
+}
+
+// completeImages offers the names of images for the first argument.
+func (c *cli) completeImages(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
+	defer cancel()
+	g, err := c.client().Graph(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, i := range g.Images {
+		names = append(names, i.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeRollouts offers the ids of the newest rollouts.
+func (c *cli) completeRollouts(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
+	defer cancel()
+	all, err := c.client().Rollouts(ctx, 20)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var ids []string
+	for _, r := range all.Rollouts {
+		ids = append(ids, r.ID+"\t"+cleanLine(r.Title))
+	}
+	return ids, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rebuilder/internal/api"
+)
+
+func newStatus(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "How things are, and what needs a person",
+		Args:  wants(0, 0, ""),
+	}
+	o := output(cmd, "table", "json")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := c.client().Status(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if o.value == "json" {
+			return printJSON(cmd, s)
+		}
+		clean(&s)
+		c.printer(cmd, s.Now).status(s)
+		return nil
+	}
+	return cmd
+}
+
+func (p *printer) status(s api.Status) {
+	p.line("Fleet    %s: %s  (%s)", api.Count(s.Fleet.Images, "image"), states(s.Fleet), p.asOf(s.AsOf))
+	p.running(s)
+	if len(s.Needs) == 0 {
+		p.line("Needs a person: nothing, of %s", api.Count(s.Fleet.Images, "image"))
+	} else {
+		p.line("Needs a person")
+		p.needs(s.Needs)
+	}
+	p.recent(s.Recent)
+	p.watchers(s)
+}
+
+// states says how many images are in which state; a state of none is left out, unknown never is.
+func states(f api.Fleet) string {
+	words := map[api.ImageState]string{api.Current: "current", api.Rebuilding: "rebuilding", api.Awaiting: "told and waiting", api.Behind: "fix available", api.Stuck: "stuck", api.Unknown: "unknown"}
+	var out []string
+	for _, s := range api.ImageStates() {
+		if n := f.States[s]; n > 0 || s == api.Unknown || s == api.Current {
+			out = append(out, api.Thousands(n)+" "+words[s])
+		}
+	}
+	return strings.Join(out, " · ")
+}
+
+func (p *printer) running(s api.Status) {
+	if len(s.Running) == 0 {
+		line := "Running  nothing"
+		if s.Plan != nil && s.Plan.Steps > 0 {
+			line += fmt.Sprintf("; a plan of %s waits: %s", api.Count(s.Plan.Steps, "step"), s.Plan.Title)
+			if s.Plan.NotBefore.After(p.now) {
+				line += " (starts at " + p.when(s.Plan.NotBefore) + ")"
+			}
+		}
+		p.line("%s", line)
+		return
+	}
+	p.line("Running")
+	for _, r := range s.Running {
+		p.line("  %s  %s  %d of %s finished  started %s", r.ID, r.Title, r.Ended, api.Count(r.Images, "image"), p.when(r.CreatedAt))
+		var rows [][]string
+		for _, n := range r.Nodes {
+			if !n.Ended {
+				rows = append(rows, []string{n.Image, p.state(n.State), n.Sentence, "for " + p.age(n.Since)})
+			}
+		}
+		p.table("    ", rows)
+	}
+}
+
+func (p *printer) needs(all []api.Need) {
+	var rows [][]string
+	for _, n := range all {
+		why := n.Reason
+		if !n.Since.IsZero() {
+			why += ", since " + p.when(n.Since)
+		}
+		rows = append(rows, []string{n.What, p.state(n.State), why})
+		for _, more := range []string{said("can act: ", n.Who), n.URL, n.Command} {
+			if more != "" {
+				rows = append(rows, []string{"", p.paint(plain, ""), more})
+			}
+		}
+	}
+	p.table("  ", rows)
+}
+
+func said(prefix, s string) string {
+	if s == "" {
+		return ""
+	}
+	return prefix + s
+}
+
+func (p *printer) recent(all []api.Rollout) {
+	const shown = 3
+	if len(all) == 0 {
+		return
+	}
+	p.line("Recent rollouts (the last %d that ended; all: rebuilder rollouts)", min(shown, len(all)))
+	var rows [][]string
+	for _, r := range all[:min(shown, len(all))] {
+		rows = append(rows, p.rolloutRow(r))
+	}
+	p.table("  ", rows)
+}
+
+func (p *printer) watchers(s api.Status) {
+	if len(s.Watchers) == 0 {
+		p.line("Watchers none has run yet")
+		return
+	}
+	p.line("Watchers")
+	var rows [][]string
+	for _, w := range s.Watchers {
+		word := "ok"
+		if w.Problem != "" {
+			word = "failed"
+		}
+		row := []string{w.Name, p.state(word), "last success " + p.when(w.LastOK)}
+		if !w.NextRun.IsZero() {
+			row = append(row, "next "+p.when(w.NextRun))
+		}
+		rows = append(rows, append(row, w.Problem))
+	}
+	p.table("  ", rows)
+}
