@@ -6,41 +6,39 @@ import (
 	"slices"
 	"time"
 
+	"rebuilder/internal/api"
 	"rebuilder/internal/plan"
 	"rebuilder/internal/store"
 )
 
-// Daemon is what the demo asks of the daemon while it drives the world: only what anybody can see.
+// Daemon is what the demo asks of the daemon while it drives the world: only what anybody can see. *api.Client is one.
 type Daemon interface {
-	// Rollouts returns the newest rollouts, newest first.
-	Rollouts(ctx context.Context) ([]store.Rollout, error)
-	// Rollout returns the nodes and proposals of one rollout.
-	Rollout(ctx context.Context, id string) ([]store.Node, []store.Proposal, error)
+	Rollouts(ctx context.Context, limit int) (api.Rollouts, error)
+	Rollout(ctx context.Context, id string) (api.RolloutDetail, error)
 }
 
 // look is how often the drive looks at the daemon.
 const look = 300 * time.Millisecond
 
-// AwaitBases waits until the daemon has built every base of the catalog for the first time.
-func AwaitBases(ctx context.Context, d Daemon, bases int, show func([]store.Node)) error {
+// AwaitBases waits until the daemon has built and promoted every base of the catalog for the first time.
+func AwaitBases(ctx context.Context, d Daemon, bases int, show func([]api.Node)) error {
 	return await(ctx, func() (bool, error) {
-		ros, err := d.Rollouts(ctx)
+		all, err := d.Rollouts(ctx, 10)
 		if err != nil {
 			return false, err
 		}
 		done := map[string]bool{}
-		for _, ro := range ros {
-			nodes, _, err := d.Rollout(ctx, ro.ID)
+		for _, ro := range all.Rollouts {
+			one, err := d.Rollout(ctx, ro.ID)
 			if err != nil {
 				return false, err
 			}
-			show(nodes)
-			for _, n := range nodes {
-				if n.Kind == "base" && n.State == store.Done {
+			show(one.Nodes)
+			for _, n := range one.Nodes {
+				if n.Kind == "base" && n.State == string(store.Done) {
 					done[n.Image] = true
-				}
-				if n.State.Ended() && !n.State.Good() {
-					return false, fmt.Errorf("first build of %s: %s: %s", n.Image, n.State, n.Reason)
+				} else if n.Ended && !store.NodeState(n.State).Good() {
+					return false, fmt.Errorf("first build of %s: %s: %s", n.Image, n.State, n.Sentence)
 				}
 			}
 		}
@@ -50,54 +48,54 @@ func AwaitBases(ctx context.Context, d Daemon, bases int, show func([]store.Node
 
 // Drive lets the published update run its course: it merges what is open, as a reviewer would, until every image of the
 // rollout has come to its end, and reports what became of each. It ends early only with ctx.
-func (w *World) Drive(ctx context.Context, d Daemon, p Published, show func([]store.Node)) (Report, error) {
+func (w *World) Drive(ctx context.Context, d Daemon, p Published, show func([]api.Node)) (Report, error) {
 	r := Report{PublishedAt: p.At.UTC()}
 	err := await(ctx, func() (bool, error) {
 		if _, err := w.Merge(ctx); err != nil {
 			return false, fmt.Errorf("merge as a reviewer: %w", err)
 		}
-		ros, err := d.Rollouts(ctx)
+		all, err := d.Rollouts(ctx, 10)
 		if err != nil {
 			return false, err
 		}
-		i := slices.IndexFunc(ros, func(ro store.Rollout) bool {
-			return ro.Cause == string(plan.CausePackage) && ro.CreatedAt >= p.At.UnixMilli()
+		i := slices.IndexFunc(all.Rollouts, func(ro api.Rollout) bool {
+			return ro.Cause == string(plan.CausePackage) && !ro.CreatedAt.Before(p.At.Truncate(time.Millisecond))
 		})
 		if i < 0 {
 			return false, nil
 		}
-		nodes, proposals, err := d.Rollout(ctx, ros[i].ID)
+		one, err := d.Rollout(ctx, all.Rollouts[i].ID)
 		if err != nil {
 			return false, err
 		}
-		show(nodes)
-		r.fill(p, ros[i], nodes, proposals)
-		return !slices.ContainsFunc(nodes, func(n store.Node) bool { return !n.State.Ended() }), nil
+		show(one.Nodes)
+		r.fill(p, one.Rollout)
+		return !slices.ContainsFunc(one.Nodes, func(n api.Node) bool { return !n.Ended }), nil
 	})
 	return r, err
 }
 
 // fill writes the present state of a rollout into the report.
-func (r *Report) fill(p Published, ro store.Rollout, nodes []store.Node, proposals []store.Proposal) {
-	r.NoticedAt, r.Images, r.PullRequests, r.Dispatches = time.UnixMilli(ro.NoticedAt).UTC(), nil, 0, 0
-	for _, n := range nodes {
+func (r *Report) fill(p Published, ro api.Rollout) {
+	r.NoticedAt, r.Images, r.PullRequests, r.Dispatches = ro.NoticedAt, nil, 0, 0
+	for _, n := range ro.Nodes {
 		i := ReportImage{Name: n.Image, Kind: n.Kind, OldDigest: n.Before, NewDigest: n.After, Package: p.Package}
-		for _, c := range n.Detail.Changes { // what was found inside the two digests, not what was hoped for
+		for _, c := range n.Changes { // what was found inside the two digests, not what was hoped for
 			if c.Package == p.Package {
 				i.From, i.To = c.From, c.To
 			}
 		}
-		i.Proven = n.State == store.Done && n.Detail.Proven && n.After != n.Before && i.To == p.To
-		if n.State.Ended() {
-			i.Seconds = float64(n.Since-p.At.UnixMilli()) / 1000
+		i.Proven = n.State == string(store.Done) && n.Proven && n.After != n.Before && i.To == p.To
+		if n.Ended {
+			i.Seconds = n.Since.Sub(p.At).Seconds()
 			r.LoopSeconds = max(r.LoopSeconds, i.Seconds)
 		}
 		r.Images = append(r.Images, i)
 	}
-	for _, pr := range proposals {
+	for _, pr := range ro.Proposals {
 		if pr.Number > 0 {
 			r.PullRequests++
-		} else if pr.Strategy == "dispatch" && pr.OpenedAt > 0 {
+		} else if pr.Strategy == "dispatch" && !pr.OpenedAt.IsZero() {
 			r.Dispatches++
 		}
 	}
@@ -117,4 +115,14 @@ func await(ctx context.Context, f func() (bool, error)) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// AwaitRest waits until the daemon has seen every image of the catalog and has nothing to do.
+func AwaitRest(ctx context.Context, d interface {
+	Plan(ctx context.Context) (api.Plan, error)
+}) error {
+	return await(ctx, func() (bool, error) {
+		p, err := d.Plan(ctx)
+		return err == nil && len(p.Steps) == 0 && p.Unknown == 0, err
+	})
 }
