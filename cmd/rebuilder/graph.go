@@ -107,12 +107,12 @@ func (p *printer) tree(g *graph.Graph, a api.Graph, args []string) {
 	}
 	text := g.Tree("", func(name string) string {
 		i := images[name]
-		label := name + "\t" + p.state(string(i.State))
+		label := name + "\t" + p.state(string(i.State)) + "\t"
 		if i.State != api.Current {
-			label += "\t" + i.Sentence
+			label += i.Sentence
 		}
 		if len(args) == 1 && args[0] == name {
-			label += "\t<- this one"
+			label += "  <- this one"
 		}
 		return label
 	})

@@ -38,11 +38,15 @@ func (p *printer) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n
 
 // table aligns rows of cells.
 func (p *printer) table(indent string, rows [][]string) {
-	t := tabwriter.NewWriter(p.w, 0, 0, 2, ' ', 0)
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, r := range rows {
-		fmt.Fprintln(t, indent+strings.TrimRight(strings.Join(r, "\t"), "\t"))
+		fmt.Fprintln(t, indent+strings.Join(r, "\t"))
 	}
-	_ = t.Flush() // a closed pipe: nobody reads any more
+	_ = t.Flush() // into memory: cannot fail
+	for line := range strings.Lines(b.String()) {
+		fmt.Fprintln(p.w, strings.TrimRight(line, " \n"))
+	}
 }
 
 // Every painted cell is longer by the same number of bytes, whatever its colour, so that columns stay aligned.

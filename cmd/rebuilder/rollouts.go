@@ -67,6 +67,14 @@ func (p *printer) rolloutRow(r api.Rollout) []string {
 	return []string{r.ID, p.state(r.State), fmt.Sprintf("%d of %d", r.Good, r.Images), p.when(r.CreatedAt), p.took(r), strings.TrimRight(r.Title+". "+r.Reason, ". ")}
 }
 
+// whole is how long an ended rollout took.
+func (p *printer) whole(r api.Rollout) string {
+	if r.EndedAt.IsZero() {
+		return ""
+	}
+	return p.took(r)
+}
+
 func (p *printer) took(r api.Rollout) string {
 	if r.EndedAt.IsZero() {
 		return p.age(r.CreatedAt) + " so far"
@@ -79,7 +87,7 @@ func (p *printer) rollout(r api.Rollout) {
 	if r.Reason != "" {
 		p.line("Reason   %s", r.Reason)
 	}
-	p.line("Started  %s; took %s", p.when(r.CreatedAt), p.took(r))
+	p.line("Started  %s%s", p.when(r.CreatedAt), said("; took ", p.whole(r)))
 	if !r.PublishedAt.IsZero() {
 		p.line("Patch    published %s%s", p.when(r.PublishedAt), p.lead(r))
 	}

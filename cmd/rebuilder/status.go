@@ -35,13 +35,20 @@ func (p *printer) status(s api.Status) {
 	p.line("Fleet    %s: %s  (%s)", api.Count(s.Fleet.Images, "image"), states(s.Fleet), p.asOf(s.AsOf))
 	p.running(s)
 	if len(s.Needs) == 0 {
-		p.line("Needs a person: nothing, of %s", api.Count(s.Fleet.Images, "image"))
+		p.line("Needs a person: %s, of %s", nothing(s), api.Count(s.Fleet.Images, "image"))
 	} else {
 		p.line("Needs a person")
 		p.needs(s.Needs)
 	}
 	p.recent(s.Recent)
 	p.watchers(s)
+}
+
+func nothing(s api.Status) string {
+	if s.AsOf.IsZero() {
+		return "nothing that is known; nothing was looked at yet"
+	}
+	return "nothing"
 }
 
 // states says how many images are in which state; a state of none is left out, unknown never is.

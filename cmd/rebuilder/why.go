@@ -195,7 +195,7 @@ func (p *printer) whyPackage(w api.Why) {
 		p.line("Newer    %s in %s, published %s", q.To, q.Repository, p.when(q.PublishedAt))
 	}
 	if k.FixedBy != "" {
-		p.line("Fix      %s", fix(k.FixedBy, w.Image.Name))
+		p.line("Fix      %s", fix(k, w.Image.Name))
 	}
 	if k.Newer != nil {
 		p.waits(w.Waits)
@@ -209,9 +209,12 @@ func held(h bool) string {
 	return ""
 }
 
-func fix(by, image string) string {
-	if by == image {
-		return "rebuild " + by
+func fix(k *api.PackageWhy, image string) string {
+	switch {
+	case k.FixedBy == image:
+		return "rebuild " + image
+	case k.Newer != nil && k.Newer.Repository == k.FixedBy:
+		return fmt.Sprintf("stand %s on %s as it is now", image, k.FixedBy)
 	}
-	return fmt.Sprintf("rebuild %s, then stand %s on it", by, image)
+	return fmt.Sprintf("rebuild %s, then stand %s on it", k.FixedBy, image)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"rebuilder/internal/catalog"
 	"rebuilder/internal/graph"
 	"rebuilder/internal/plan"
 	"rebuilder/internal/store"
@@ -13,6 +14,44 @@ import (
 
 // images are all images of the catalog, upstreams first, then bases, then applications, each in the catalog's order.
 func (v *view) images() []Image {
+	out := v.each()
+	if v.snap.World == nil {
+		return out
+	}
+	at := make(map[string]int, len(out))
+	for i := range out {
+		at[out[i].Name] = i
+	}
+	for _, name := range v.snap.World.Graph.Order() { // parents come first
+		parent, ok := v.snap.World.Graph.ParentOf(name)
+		child, known := at[name]
+		above, both := at[parent]
+		if ok && known && both {
+			out[child] = out[child].on(out[above])
+		}
+	}
+	return out
+}
+
+// on is an image that is current as far as its own parent goes, seen together with how that parent is: nobody stands
+// well on what is not well.
+func (i Image) on(parent Image) Image {
+	if i.State != Current {
+		return i
+	}
+	switch parent.State {
+	case Unknown:
+		return i.is(Unknown, "stands on "+parent.Name+", of which not all is known: "+parent.Sentence)
+	case Behind, Stuck:
+		return i.is(Behind, "stands on "+parent.Name+", for which something newer is available")
+	case Rebuilding:
+		return i.is(Behind, "stands on "+parent.Name+", which is being rebuilt")
+	}
+	return i
+}
+
+// each is every image by itself.
+func (v *view) each() []Image {
 	var out []Image
 	c := v.snap.Catalog
 	if c == nil {
@@ -121,7 +160,7 @@ func (v *view) held(i Image, n plan.NotDone) (Image, bool) {
 			i.URL, i.Rollout = t.URL, t.Rollout
 		}
 		return i.is(Awaiting, n.Reason), true
-	case n.Who == "":
+	case n.Who == "" || v.observed(i.Name):
 		return i.is(Behind, n.Reason), true
 	}
 	return i.is(Stuck, n.Reason), true
@@ -131,6 +170,11 @@ func (v *view) held(i Image, n plan.NotDone) (Image, bool) {
 func (v *view) unchanged(name string) bool {
 	a := v.snap.World.Facts.Bases[name].Attempt
 	return a != nil && a.Outcome == string(store.Unchanged)
+}
+
+// observed says that an application is watched and never told, by its catalog's choice.
+func (v *view) observed(name string) bool {
+	return v.snap.World.Facts.Applications[name].Strategy == string(catalog.Observe)
 }
 
 // awaited says that an application was told, or pins what it should: its next image is what is missing.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"unicode"
@@ -24,6 +25,9 @@ func (s *Server) makePlan(r *http.Request) (any, error) {
 
 func (s *Server) getPlan(r *http.Request) (any, error) {
 	p, err := store.GetPlan(r.Context(), s.d.Store.Q(), r.PathValue("id"))
+	if errors.Is(err, store.ErrNoRows) {
+		return nil, noPlan(r.PathValue("id"))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -42,11 +46,16 @@ func (s *Server) applyPlan(r *http.Request) (any, error) {
 	}
 	id := r.PathValue("id")
 	ro, err := s.d.Loop.Apply(r.Context(), id, rollout.Actor{Name: person(q.By), Kind: store.Human, Rule: "manual"})
+	if errors.Is(err, store.ErrNoRows) {
+		return nil, noPlan(id)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return Applied{Plan: id, Rollout: ro}, nil
 }
+
+func noPlan(id string) error { return notFound("make one: rebuilder plan", "there is no plan %q", id) }
 
 // person is a name fit for the audit log.
 func person(name string) string {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -110,7 +111,7 @@ func needs(v *view, s Status, images []Image) []Need {
 		}
 	}
 	for _, i := range images {
-		if i.State == Stuck {
+		if i.State == Stuck || i.State == Unknown && i.Who != "" {
 			out = append(out, need(i))
 		}
 	}
@@ -165,6 +166,9 @@ func (r *Reader) Rollouts(ctx context.Context, limit int) (Rollouts, error) {
 func (r *Reader) Rollout(ctx context.Context, id string) (RolloutDetail, error) {
 	now := r.Now().UTC()
 	ro, err := store.GetRollout(ctx, r.Store.Q(), id)
+	if errors.Is(err, store.ErrNoRows) {
+		return RolloutDetail{}, notFound("list them: rebuilder rollouts", "there is no rollout %q", id)
+	}
 	if err != nil {
 		return RolloutDetail{}, err
 	}

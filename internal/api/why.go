@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"rebuilder/internal/graph"
 	"rebuilder/internal/inventory"
@@ -154,32 +155,35 @@ func (v *view) waits(i Image) *Wait {
 	case Current:
 		return nil
 	case Behind:
-		w.Then = v.start()
-		if p := v.snap.Plan; p != nil && p.NotBefore.After(v.now) {
-			w.Next = utc(p.NotBefore)
-		}
+		w.Then, w.Next = v.start(i)
 	case Awaiting:
-		w.Then = "is followed by itself until the layers of its image prove the new base"
+		w.Then = followed
 	case Stuck:
-		w.Then = "is planned again when its inputs change"
+		w.Then = "planned again when its inputs change"
 		if !w.Next.IsZero() {
-			w.Then = "is tried again by itself"
+			w.Then = "tried again by itself"
 		}
 	case Unknown:
-		w.Then, w.Next = "is looked at again by itself", utc(v.snap.Next)
+		w.Then, w.Next = "looked at again by itself", utc(v.snap.Next)
 	}
 	return w
 }
 
-// start says what makes the plan of the last look a rollout.
-func (v *view) start() string {
+// start says what is done next about an image for which something newer is available.
+func (v *view) start(i Image) (string, time.Time) {
+	p := v.snap.Plan
+	_, planned := p.Find(i.Name)
 	switch {
-	case v.snap.Catalog != nil && !v.snap.Catalog.Rollout.Automatic:
-		return "a person applies the plan: rebuilder plan"
-	case v.snap.Plan != nil && v.snap.Plan.NotBefore.After(v.now):
-		return "a rollout starts by itself when the settle window is over"
+	case v.observed(i.Name):
+		return "nothing by itself: its strategy is observe", time.Time{}
+	case !planned:
+		return "planned as soon as what it stands on is rebuilt", time.Time{}
+	case !v.snap.Catalog.Rollout.Automatic:
+		return "started when a person applies the plan: rebuilder plan", time.Time{}
+	case p.NotBefore.After(v.now):
+		return "started by itself when the settle window is over", utc(p.NotBefore)
 	}
-	return "a rollout starts by itself"
+	return "started by itself at the next look", utc(v.snap.Next)
 }
 
 // packageWhy finds the layer of a package and the image that brought it in.

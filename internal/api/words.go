@@ -44,6 +44,9 @@ func done(n store.Node) string {
 	return "promoted"
 }
 
+// followed is what happens to an application that was told.
+const followed = "followed until the layers of its image prove the new base"
+
 // then says what happens next to a node by itself; empty when nothing does.
 func then(n store.Node) string {
 	switch n.State {
@@ -55,14 +58,14 @@ func then(n store.Node) string {
 	case store.Building, store.Testing, store.Scanning, store.Promoting:
 		return "goes on by itself"
 	case store.Telling:
-		return "is followed by itself until the layers of its image prove the new base"
+		return followed
 	case store.Failed:
 		if n.Next > 0 {
-			return "is tried again by itself"
+			return "tried again by itself"
 		}
-		return "is planned again after a while, or when its recipe, parents or packages change"
+		return "planned again after a while, or when its recipe, parents or packages change"
 	case store.NotTaken:
-		return "is planned again when its recipe, parents or packages change"
+		return "planned again when its recipe, parents or packages change"
 	case store.Blocked:
 		return "waits for a person"
 	}

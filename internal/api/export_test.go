@@ -1,0 +1,4 @@
+package api
+
+// NewGauges is for the linter of metrics.
+var NewGauges = newGauges
