@@ -104,13 +104,14 @@ func Child(args []string) error {
 	if err := sweep(c.Root); err != nil {
 		return err
 	}
+	go reapForever(ctx)
 	syscall.Umask(0) // files in images have the modes their authors gave them
 	return serve(ctx, c)
 }
 
 // quiet keeps of BuildKit's log what explains a failure.
 func quiet() {
-	logrus.SetLevel(logrus.WarnLevel)
+	logrus.SetLevel(logrus.ErrorLevel) // its warnings are two a build and mean nothing
 	logrus.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true})
 	logrus.SetOutput(os.Stderr)
 }
@@ -154,40 +155,35 @@ func lockRoot(root string) (unlock func(), err error) {
 	}
 }
 
-// sweep removes what containers of a killed engine have left: their bundles, and their empty control groups, which are
-// named like them and lie below our own.
+// sweep removes what the containers of a killed engine have left: their bundles, and their empty control groups, which
+// have the same names.
 func sweep(root string) error {
-	bundles, err := filepath.Glob(filepath.Join(root, "runc-*", "executor", "*"))
+	configs, err := filepath.Glob(filepath.Join(root, "runc-*", "executor", "*", "config.json"))
 	if err != nil {
 		return err
 	}
-	groups := ownControlGroups()
-	for _, b := range bundles {
-		if fi, err := os.Stat(filepath.Join(b, "config.json")); err != nil || !fi.Mode().IsRegular() {
-			continue // not a bundle
+	for _, c := range configs {
+		bundle := filepath.Dir(c)
+		for _, hierarchy := range []string{"", "*"} { // the unified one, or one a controller
+			groups, err := filepath.Glob(filepath.Join("/sys/fs/cgroup", hierarchy, "buildkit", filepath.Base(bundle)))
+			if err != nil {
+				return err
+			}
+			for _, g := range groups {
+				removeGroup(g)
+			}
 		}
-		for _, g := range groups {
-			_ = unix.Rmdir(filepath.Join(g, filepath.Base(b))) // gone already, or not ours
-		}
-		if err := os.RemoveAll(b); err != nil {
+		if err := os.RemoveAll(bundle); err != nil {
 			return fmt.Errorf("remove a bundle left behind: %w", err)
 		}
 	}
 	return nil
 }
 
-// ownControlGroups are the directories of the groups this process is in, one a hierarchy.
-func ownControlGroups() []string {
-	b, err := os.ReadFile("/proc/self/cgroup") // "4:memory:/a/b", or "0::/a/b" for the unified one
-	if err != nil {
-		return nil
+// removeGroup removes an empty control group. It may not be empty yet: a killed engine lets go of its lock before the
+// last of its processes has ended. One that stays is of no harm.
+func removeGroup(dir string) {
+	for deadline := time.Now().Add(lockTimeout); unix.Rmdir(dir) == unix.EBUSY && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
 	}
-	var dirs []string
-	for l := range strings.Lines(string(b)) {
-		f := strings.SplitN(strings.TrimSpace(l), ":", 3)
-		if len(f) == 3 {
-			dirs = append(dirs, filepath.Join("/sys/fs/cgroup", strings.TrimPrefix(f[1], "name="), f[2]))
-		}
-	}
-	return dirs
 }

@@ -157,7 +157,7 @@ func (e *Engine) ready(ctx context.Context) (lives int, err error) {
 	if e.managed == nil {
 		return 0, nil
 	}
-	return e.managed.ready(ctx)
+	return e.managed.ready(ctx, e.Ping)
 }
 
 func (e *Engine) lives() int {

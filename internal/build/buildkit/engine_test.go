@@ -81,7 +81,12 @@ func TestKilledParent(t *testing.T) {
 		t.Errorf("mounts are left:\n%s", mounts)
 	}
 
-	// The next daemon starts on the same directory and finds nothing in its way.
+	left, err := filepath.Glob(filepath.Join(root, "runc-*", "executor", "*", "config.json"))
+	if err != nil || len(left) == 0 {
+		t.Fatalf("the killed step has left no bundle (%v): this test has nothing to look for", err)
+	}
+
+	// The next daemon starts on the same directory and clears up first.
 	e, err := buildkit.Open(t.Context(), buildkit.Config{Root: root})
 	if err != nil {
 		t.Fatal(err)
@@ -90,9 +95,16 @@ func TestKilledParent(t *testing.T) {
 	if _, err := e.Build(t.Context(), w.request(w.context(t, "FROM REG/base/busybox:1\nRUN echo again\n"))); err != nil {
 		t.Error(err)
 	}
-	left, err := filepath.Glob(filepath.Join(root, "runc-*", "executor", "*", "config.json"))
-	if err != nil || len(left) > 0 {
-		t.Errorf("bundles are left: %v, %v", left, err)
+	for _, config := range left {
+		bundle := filepath.Dir(config)
+		if _, err := os.Stat(bundle); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("bundle %s is left: %v", bundle, err)
+		}
+		for _, pattern := range []string{"/sys/fs/cgroup/buildkit/", "/sys/fs/cgroup/*/buildkit/"} {
+			if groups, err := filepath.Glob(pattern + filepath.Base(bundle)); err != nil || len(groups) > 0 {
+				t.Errorf("control groups are left: %v, %v", groups, err)
+			}
+		}
 	}
 }
 

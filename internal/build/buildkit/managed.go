@@ -23,8 +23,7 @@ const (
 	firstPause   = 100 * time.Millisecond
 	lastPause    = 10 * time.Second
 	steady       = time.Minute // a child that lived this long starts again without a pause
-	maxLog       = 4 << 20
-	maxSocket    = 104 // bytes of a unix socket's path, with room for every system
+	maxSocket    = 104         // bytes of a unix socket's path, with room for every system
 )
 
 // managed keeps a child buildkitd alive: starts it, waits for it, starts it again when it dies.
@@ -40,7 +39,6 @@ type managed struct {
 	started int           // how often
 	up      chan struct{} // closed while the child answers
 	isUp    bool
-	pid     int
 
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the supervisor has ended
@@ -185,7 +183,7 @@ func (m *managed) once(life context.Context, ping func(context.Context) error) e
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", m.command[0], err)
 	}
-	m.setStarted(cmd.Process.Pid)
+	m.countStart()
 	probe, stopProbe := context.WithCancel(life)
 	probed := make(chan struct{})
 	go func() {
@@ -219,10 +217,10 @@ func (m *managed) awaitAnswer(ctx context.Context, ping func(context.Context) er
 	}
 }
 
-func (m *managed) setStarted(pid int) {
+func (m *managed) countStart() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.started, m.pid = m.started+1, pid
+	m.started++
 }
 
 func (m *managed) setUp() {
@@ -239,7 +237,6 @@ func (m *managed) setDown() {
 	if m.isUp {
 		m.isUp, m.up = false, make(chan struct{})
 	}
-	m.pid = 0
 }
 
 func (m *managed) upNow() <-chan struct{} {
@@ -248,6 +245,7 @@ func (m *managed) upNow() <-chan struct{} {
 	return m.up
 }
 
+// lives is how often the child has been started, or -1 while it does not answer.
 func (m *managed) lives() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -257,30 +255,33 @@ func (m *managed) lives() int {
 	return m.started
 }
 
-// ready waits until the child answers, as it does again soon after it died.
-func (m *managed) ready(ctx context.Context) (lives int, err error) {
+// ready waits until the child answers ping, as it does again soon after it died. That it was up a moment ago is not
+// enough: a client sees the end of a child before its parent does.
+func (m *managed) ready(ctx context.Context, ping func(context.Context) error) (lives int, err error) {
 	ctx, stop := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("the build engine is not ready after %s", startTimeout))
 	defer stop()
 	for {
 		select {
 		case <-m.upNow():
-			if n := m.lives(); n >= 0 {
-				return n, nil
-			}
 		case <-ctx.Done():
 			return 0, fmt.Errorf("%w%s", context.Cause(ctx), m.lastWords())
+		}
+		if n := m.lives(); n >= 0 && ping(ctx) == nil && m.lives() == n {
+			return n, nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }
 
 func (m *managed) logPath() string { return filepath.Join(m.root, "buildkitd.log") }
 
-// openLog appends to the child's log; a long one is moved aside, over the one before.
+// openLog makes a new log for a child; the one before stays beside it.
 func openLog(path string) (*os.File, error) {
-	if fi, err := os.Stat(path); err == nil && fi.Size() > maxLog {
-		if err := os.Rename(path, path+".1"); err != nil {
-			return nil, err
-		}
+	if err := os.Rename(path, path+".1"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
 	}
 	return os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 }
