@@ -29,10 +29,10 @@ setup: ## install the Debian packages that are missing (root)
 
 build: ## build bin/rebuilder, one static file
 	@mkdir -p bin
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/rebuilder
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.stamp=$(VERSION)' -o $(BINARY) ./cmd/rebuilder
 
 demo: setup build ## watch a real security update reach six applications; ONESHOT=1 ends after the loop
-	$(BINARY) demo --cache '$(REBUILDER_CACHE)' $(if $(ONESHOT),--oneshot)
+	$(BINARY) demo --cache '$(REBUILDER_CACHE)' --dir '$(CURDIR)/.cache/world' $(if $(ONESHOT),--oneshot)
 
 test: setup ## run all tests, on SQLite and on PostgreSQL
 	scripts/with-postgres $(GO) test -timeout 20m ./...

@@ -20,8 +20,14 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// version is the module's, or the commit that it was built from.
+// stamp is what the Makefile builds in: the tag or commit.
+var stamp string
+
+// version is what was built in, the module's, or the commit that it was built from.
 func version() string {
+	if stamp != "" {
+		return stamp
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

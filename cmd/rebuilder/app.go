@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"rebuilder/internal/api"
+	"rebuilder/internal/build"
+	"rebuilder/internal/build/buildkit"
+	"rebuilder/internal/catalog"
+	"rebuilder/internal/durable"
+	"rebuilder/internal/notify"
+	"rebuilder/internal/notify/github"
+	"rebuilder/internal/observe"
+	"rebuilder/internal/reconcile"
+	"rebuilder/internal/registry"
+	"rebuilder/internal/rollout"
+	"rebuilder/internal/store"
+	"rebuilder/internal/watch"
+	"rebuilder/internal/web"
+)
+
+// AppConfig says how a daemon runs.
+type AppConfig struct {
+	Catalog  string // file
+	State    string // directory of everything that the daemon keeps
+	Database string // "postgres://..."; empty: SQLite in State
+	Listen   string // "127.0.0.1:5540"
+	Log      *slog.Logger
+	// Env looks up secrets; os.Getenv when nil.
+	Env func(string) string
+}
+
+// App is the whole daemon: all its parts are made and joined here, and nowhere else.
+type App struct {
+	cfg      AppConfig
+	store    *store.Store
+	engine   *durable.Engine
+	builder  *buildkit.Engine
+	loop     *reconcile.Loop
+	runner   *rollout.Runner
+	listener net.Listener
+	server   *http.Server
+	close    sync.Once
+}
+
+// NewApp opens everything that the daemon needs, in order, and closes what was opened when one thing cannot be.
+// Nothing runs before Run, but the API answers from Run on.
+func NewApp(ctx context.Context, cfg AppConfig) (app *App, err error) {
+	if cfg.Env == nil {
+		cfg.Env = os.Getenv
+	}
+	a := &App{cfg: cfg}
+	defer func() {
+		if err != nil {
+			a.Close()
+		}
+	}()
+	c, err := catalog.Load(cfg.Catalog)
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{cfg.State, a.path("logs"), a.path("indexes")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	// The address first: two daemons on one state directory must not get further than this.
+	if a.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return nil, fmt.Errorf("%w (another daemon? choose --listen)", err)
+	}
+	if a.store, err = store.Open(ctx, a.dsn(), cfg.Log); err != nil {
+		return nil, err
+	}
+	if a.engine, err = durable.Open(ctx, a.store, durable.Config{Log: cfg.Log}); err != nil {
+		return nil, err
+	}
+	metrics := newTraffic()
+	reg, err := registry.New(registry.Config{Insecure: insecure(c), Log: cfg.Log, Observe: metrics.registry})
+	if err != nil {
+		return nil, err
+	}
+	if a.builder, err = buildkit.Open(ctx, buildkit.Config{Address: c.Builder.Address, Root: a.path("buildkit"), Insecure: insecure(c), Parallel: c.Builder.Parallel, Log: cfg.Log}); err != nil {
+		return nil, err
+	}
+	packages, err := watch.NewDebian(watch.Config{Dir: a.path("indexes"), Log: cfg.Log})
+	if err != nil {
+		return nil, err
+	}
+	forge, err := a.forge(c, metrics)
+	if err != nil {
+		return nil, err
+	}
+	return a, a.join(c, reg, packages, forge, metrics)
+}
+
+// join makes the parts that decide out of the parts that do.
+func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Debian, forge notify.Forge, metrics *traffic) error {
+	obs := &observe.Observer{Registry: reg, Packages: packages, Forge: forge, Store: a.store, Now: time.Now, Log: a.cfg.Log}
+	a.loop = reconcile.New(c, obs, a.store, a.cfg.Log, time.Now)
+	var err error
+	a.runner, err = rollout.New(a.engine, a.store, obs, a.builder, reg, forge, a.loop.Catalog, rollout.Config{
+		Parallel: c.Builder.Parallel, Timeout: c.Builder.Timeout, Logs: a.path("logs"), Log: a.cfg.Log, Changed: a.loop.Wake,
+	})
+	if err != nil {
+		return err
+	}
+	a.loop.Use(a.runner)
+	srv := api.New(api.Deps{
+		Loop: a.loop, Store: a.store, Engine: a.builder, Log: a.cfg.Log, Now: time.Now, Version: version(), Ready: a.Ready,
+		Token: a.cfg.Env("REBUILDER_API_TOKEN"), WebhookSecret: a.webhookSecret(c), Collectors: []prometheus.Collector{metrics.requests},
+	})
+	mux := http.NewServeMux()
+	mux.Handle("/", web.Handler(web.Deps{Loop: a.loop, Store: a.store, Now: time.Now, Version: version(), Log: a.cfg.Log}))
+	for _, p := range []string{"/api/", "/healthz", "/readyz", "/metrics", "/webhooks/"} {
+		mux.Handle(p, srv.Handler())
+	}
+	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.cfg.Log.Handler(), slog.LevelDebug)}
+	return nil
+}
+
+// Run serves until ctx ends. It returns nil when that was asked for.
+func (a *App) Run(ctx context.Context) error {
+	if err := a.engine.Launch(ctx); err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- a.server.Serve(a.listener) }()
+	looking := make(chan struct{})
+	go func() {
+		defer close(looking)
+		a.loop.Run(ctx)
+	}()
+	a.cfg.Log.Info("ready", "url", a.URL(), "catalog", a.cfg.Catalog, "builder", a.builder.Address())
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve %s: %w", a.URL(), err)
+	case <-ctx.Done():
+	}
+	a.runner.Stopping() // what happens from here on is the process going down, not an answer
+	<-looking
+	return nil
+}
+
+// Close stops everything; nothing is left running. It is safe twice, and on an App that never ran.
+func (a *App) Close() {
+	a.close.Do(func() {
+		if a.runner != nil {
+			a.runner.Stopping()
+		}
+		if a.server != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			if err := a.server.Shutdown(ctx); err != nil {
+				_ = a.server.Close()
+			}
+		}
+		if a.listener != nil {
+			_ = a.listener.Close()
+		}
+		if a.builder != nil {
+			if err := a.builder.Close(); err != nil {
+				a.cfg.Log.Warn("the builder did not stop as it should", "error", err)
+			}
+		}
+		const patience = time.Second // steps that hold still never end by themselves
+		if a.engine != nil {
+			if err := a.engine.Close(patience); err != nil {
+				a.cfg.Log.Debug("work in flight goes on at the next start", "error", err)
+			}
+		}
+		if a.store != nil {
+			if err := a.store.Close(); err != nil {
+				a.cfg.Log.Warn("the database did not close as it should", "error", err)
+			}
+		}
+	})
+}
+
+// URL is where the daemon answers.
+func (a *App) URL() string { return "http://" + a.listener.Addr().String() }
+
+// Builder is the daemon's own builder.
+func (a *App) Builder() build.Builder { return a.builder }
+
+// Ready says why the daemon cannot do its work now; nil when it can.
+func (a *App) Ready() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	return errors.Join(named("database", a.store.Q().QueryRow(ctx, `SELECT 1`).Scan(new(int))), named("builder", a.builder.Ping(ctx)))
+}
+
+func named(part string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", part, err)
+}
+
+func (a *App) path(name string) string { return filepath.Join(a.cfg.State, name) }
+
+func (a *App) dsn() string {
+	if a.cfg.Database != "" {
+		return a.cfg.Database
+	}
+	return "sqlite:" + a.path("rebuilder.db")
+}
+
+// insecure lists the registries that the catalog allows without TLS.
+func insecure(c *catalog.Catalog) []string {
+	if !c.Registry.Insecure {
+		return nil
+	}
+	host, _, _ := strings.Cut(c.Registry.Address, "/")
+	return []string{host}
+}
+
+// forge returns nil, not a typed nil, when the catalog has none.
+func (a *App) forge(c *catalog.Catalog, t *traffic) (notify.Forge, error) {
+	if c.Forge.URL == "" {
+		return nil, nil
+	}
+	token, err := a.forgeToken(c)
+	if err != nil {
+		return nil, err
+	}
+	return github.New(github.Config{BaseURL: c.Forge.URL, Token: token, Log: a.cfg.Log, Transport: t.forge(http.DefaultTransport)})
+}
+
+// forgeToken reads the token anew each time, so that it can be changed without a restart.
+func (a *App) forgeToken(c *catalog.Catalog) (func(context.Context) (string, error), error) {
+	read := func(context.Context) (string, error) {
+		if v := a.cfg.Env(c.Forge.TokenEnv); v != "" {
+			return v, nil
+		}
+		if c.Forge.TokenFile == "" {
+			return "", fmt.Errorf("no token for the forge: set %s, or token_file in [forge]", c.Forge.TokenEnv)
+		}
+		b, err := os.ReadFile(c.Forge.TokenFile)
+		return strings.TrimSpace(string(b)), err
+	}
+	_, err := read(context.Background())
+	return read, err
+}
+
+func (a *App) webhookSecret(c *catalog.Catalog) string {
+	if c.Forge.WebhookSecretEnv == "" {
+		return ""
+	}
+	return a.cfg.Env(c.Forge.WebhookSecretEnv)
+}

@@ -1,0 +1,181 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"rebuilder/internal/api"
+)
+
+// counts are all requests that change something, at the registry and at the forge.
+func (s *setup) counts() [2]int64 {
+	return [2]int64{s.writes.registryWrites.Load(), s.writes.forgeWrites.Load()}
+}
+
+// Once its work is done the daemon writes nothing: not when it starts again, not when it looks a hundred times more.
+func TestAtRestNothingIsWritten(t *testing.T) {
+	s := newSetup(t)
+	s.start()
+	ctx := s.within(3 * time.Minute)
+	s.settled(ctx)
+	p, err := s.Publish(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ends(ctx, p)
+	s.settled(ctx)
+	was := s.counts()
+	s.daemon.stop()
+	s.start()
+	for range 100 {
+		p, err := s.client().Plan(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.Steps) != 0 {
+			t.Fatalf("%s: %+v", p.Title, p.Steps)
+		}
+	}
+	if now := s.counts(); now != was {
+		t.Errorf("writes at rest (registry, forge): %v, were %v", now, was)
+	}
+}
+
+// A recipe that holds the package: the rebuild works, and the patch is not inside.
+func TestPatchNotTaken(t *testing.T) {
+	s := newSetup(t)
+	s.start()
+	ctx := s.within(3 * time.Minute)
+	s.settled(ctx)
+	s.hold("libssl3", "openssl")
+	s.settled(ctx) // the held base is promoted, and its children after it
+	s.mergeAll(ctx)
+	was := s.counts()
+	p, err := s.Publish(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := s.await(ctx, "base/debian", "not-taken", p.At)
+	if !strings.Contains(n.Sentence, p.Package+" is still "+p.From) || !strings.Contains(n.Sentence, "held") {
+		t.Errorf("the reason is not said: %s", n.Sentence)
+	}
+	why, err := s.client().Why(ctx, "base/debian", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := ""
+	for _, n := range why.NotDone {
+		said += n.Reason + "\n"
+	}
+	if !strings.Contains(said, "patch not taken") || !strings.Contains(said, p.Package) {
+		t.Errorf("why does not say it: %+v", why)
+	}
+	builds := s.builds(ctx)
+	for range 20 {
+		if p, err := s.client().Plan(ctx); err != nil || len(p.Steps) != 0 {
+			t.Fatalf("it goes on: %+v, %v", p.Steps, err)
+		}
+	}
+	if now := s.builds(ctx); now != builds {
+		t.Errorf("%d rollouts, were %d: it loops", now, builds)
+	}
+	if prs := s.pullRequests(ctx, "demo/orders"); len(prs) > 1 {
+		t.Errorf("pull requests: %+v", prs)
+	}
+	if now := s.counts(); now[1] != was[1] {
+		t.Errorf("%d writes to the forge", now[1]-was[1])
+	}
+	log, err := s.client().Audit(ctx, s.RegistryHost+"/base/debian:stable", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range log.Events {
+		if e.Action == "promote" && e.At.After(p.At) {
+			t.Errorf("promoted all the same: %+v", e)
+		}
+	}
+}
+
+// hold changes the recipe of base/debian as its keeper would.
+func (s *setup) hold(packages ...string) {
+	s.t.Helper()
+	file := filepath.Join(filepath.Dir(s.Catalog), "bases", "debian", "Dockerfile")
+	src, err := os.ReadFile(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	held := strings.Replace(string(src), "RUN apt-get update", "RUN apt-mark hold "+strings.Join(packages, " ")+"\nRUN apt-get update", 1)
+	if held == string(src) {
+		s.t.Fatalf("no place for a hold in\n%s", src)
+	}
+	if err := os.WriteFile(file, []byte(held), 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// mergeAll merges what is open until the daemon is at rest.
+func (s *setup) mergeAll(ctx context.Context) {
+	s.t.Helper()
+	for {
+		if _, err := s.Merge(ctx); err != nil {
+			s.t.Fatal(err)
+		}
+		st, err := s.client().Status(ctx)
+		if err == nil && len(st.Running) == 0 && st.Plan != nil && st.Plan.Steps == 0 {
+			return
+		}
+		if !pause(ctx) {
+			s.t.Fatalf("no rest: %+v, %v\n%s", st, err, s.daemon.log())
+		}
+	}
+}
+
+// await waits until an image has come to a state in a rollout that started after since.
+func (s *setup) await(ctx context.Context, image, state string, since time.Time) api.Node {
+	s.t.Helper()
+	for {
+		all, err := s.client().Rollouts(ctx, 10)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, r := range all.Rollouts {
+			if r.CreatedAt.Before(since) {
+				continue
+			}
+			one, err := s.client().Rollout(ctx, r.ID)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			for _, n := range one.Nodes {
+				if n.Image == image && n.State == state {
+					return n
+				}
+			}
+		}
+		if !pause(ctx) {
+			s.t.Fatalf("%s does not become %s\n%s", image, state, s.daemon.log())
+		}
+	}
+}
+
+func (s *setup) builds(ctx context.Context) int {
+	s.t.Helper()
+	all, err := s.client().Rollouts(ctx, 100)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return all.Total
+}
+
+func pause(ctx context.Context) bool {
+	select {
+	case <-time.After(300 * time.Millisecond):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
