@@ -12,25 +12,33 @@ import (
 	"rebuilder/internal/store"
 )
 
-// memory adds what the store remembers: builds, attempts, and which rollout has an image in hand.
-func (l *looking) memory(ctx context.Context) error {
+// hands notes which rollout has which image in hand. It is asked before the look and after it: what ended in between was
+// seen as it was before, and must not be judged by that.
+func (l *looking) hands(ctx context.Context) error {
 	live, err := store.LiveNodes(ctx, l.Store.Q())
 	if err != nil {
 		return err
 	}
-	busy := map[string]string{}
 	for _, n := range live {
 		if n.State != store.Telling || n.Detail.Key == "" {
-			busy[n.Image] = n.Rollout
+			l.busy[n.Image] = n.Rollout
 		}
 	}
+	return nil
+}
+
+// memory adds what the store remembers: builds, attempts, and which rollout has an image in hand.
+func (l *looking) memory(ctx context.Context) error {
+	if err := l.hands(ctx); err != nil {
+		return err
+	}
 	for _, b := range l.c.Bases {
-		if err := l.remember(ctx, b, busy[b.Name]); err != nil {
+		if err := l.remember(ctx, b, l.busy[b.Name]); err != nil {
 			return fmt.Errorf("what is remembered of %s: %w", b.Name, err)
 		}
 	}
 	for name, a := range l.facts.Applications {
-		a.Busy = busy[name]
+		a.Busy = l.busy[name]
 		l.facts.Applications[name] = a
 	}
 	return l.told(ctx)

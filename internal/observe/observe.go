@@ -61,7 +61,10 @@ const atOnce = 8 // references looked at together
 // error means that the look itself failed (a database, a cycle in the catalog).
 func (o *Observer) Gather(ctx context.Context, c *catalog.Catalog) (*World, error) {
 	l := &looking{Observer: o, c: c, facts: plan.Facts{At: o.Now(), Upstreams: map[string]plan.Image{}, Bases: map[string]plan.Base{}, Applications: map[string]plan.Application{}},
-		inventories: map[string]*inventory.Inventory{}, recipes: map[string]*recipe{}}
+		inventories: map[string]*inventory.Inventory{}, recipes: map[string]*recipe{}, busy: map[string]string{}}
+	if err := l.hands(ctx); err != nil {
+		return nil, err
+	}
 	if err := l.images(ctx); err != nil {
 		return nil, err
 	}
@@ -89,6 +92,7 @@ type looking struct {
 	facts       plan.Facts
 	inventories map[string]*inventory.Inventory // by graph name: of the digest that its reference points to now
 	recipes     map[string]*recipe
+	busy        map[string]string // image -> rollout that has it in hand
 }
 
 // images looks at every reference of the catalog.
