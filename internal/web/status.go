@@ -19,6 +19,7 @@ const maxNodes = 200
 type status struct {
 	api.Status
 	Style   string
+	Current int  // of Fleet.Images
 	Refresh bool // a rollout runs: look again soon
 	Shares  []share
 	Active  []active
@@ -39,7 +40,7 @@ type active struct {
 }
 
 func newStatus(s api.Status, style string) status {
-	v := status{Status: s, Style: style}
+	v := status{Status: s, Style: style, Current: s.Fleet.States[api.Current]}
 	for _, state := range api.ImageStates() {
 		v.Shares = append(v.Shares, share{state, s.Fleet.States[state], meaning(state)})
 	}
