@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"os/exec"
 	"slices"
 	"strings"
@@ -46,6 +48,11 @@ var homes = []rule{
 		imports: []string{"github.com/BurntSushi/toml"},
 		homes:   []string{"internal/catalog"},
 	},
+	{
+		why:     "versions are ordered in one place",
+		imports: []string{"github.com/google/osv-scalibr/..."},
+		homes:   []string{"internal/patch", "internal/scan"},
+	},
 }
 
 // frontend are the parts of BuildKit that reading a Dockerfile takes.
@@ -55,13 +62,16 @@ var frontend = []string{
 	"github.com/moby/buildkit/frontend/dockerfile/shell",
 }
 
-// pure are the packages that take values and give values, and what even they may read from.
+// pure are the packages that take values and give values, and what even they may read from. Of ours they import only
+// each other, so that nothing effectful can be reached from them by any way round; what a package itself may read from
+// is what it alone is trusted with.
 var pure = map[string][]string{
 	"internal/graph":      nil,
+	"internal/patch":      nil,
 	"internal/plan":       nil,
 	"internal/policy":     nil,
 	"internal/dockerfile": nil,
-	"internal/catalog":    {"os", "io/fs"},
+	"internal/catalog":    {"os", "io/fs"}, // Load reads the file it is named
 }
 
 var effectful = []string{"net", "net/http/...", "os", "os/...", "io/fs", "database/sql/...", "context", "log", "log/slog", "syscall", "plugin"}
@@ -101,22 +111,62 @@ func TestDockerfileImportsOnlyTheParser(t *testing.T) {
 }
 
 func TestPurePackages(t *testing.T) {
-	for _, p := range packages(t) {
-		may, ok := pure[p.path()]
-		if !ok {
-			continue
-		}
-		for _, imported := range p.Imports {
-			if matches(imported, effectful) && !slices.Contains(may, imported) {
-				t.Errorf("%s is pure and imports %s", p.path(), imported)
+	for _, mistake := range impure(packages(t)) {
+		t.Error(mistake)
+	}
+}
+
+// impure says which pure packages reach an effect, directly or by way of others of ours, and which way.
+func impure(all []listed) (mistakes []string) {
+	byPath := map[string]listed{}
+	for _, p := range all {
+		byPath[p.path()] = p
+	}
+	for _, path := range slices.Sorted(maps.Keys(pure)) {
+		ways := map[string]string{path: path}
+		for queue := []string{path}; len(queue) > 0; queue = queue[1:] {
+			at := queue[0]
+			for _, imported := range byPath[at].Imports {
+				ours, ok := strings.CutPrefix(imported, module)
+				switch {
+				case ok && ways[ours] == "":
+					ways[ours] = ways[at] + " -> " + ours
+					queue = append(queue, ours)
+				case !ok && matches(imported, effectful) && !slices.Contains(pure[at], imported):
+					mistakes = append(mistakes, fmt.Sprintf("%s is pure and reaches %s: %s", path, imported, ways[at]))
+				}
 			}
 		}
+	}
+	return mistakes
+}
+
+func TestImpure(t *testing.T) {
+	pkg := func(path string, imports ...string) listed { return listed{ImportPath: module + path, Imports: imports} }
+	for _, c := range []struct {
+		name string
+		all  []listed
+		want string
+	}{
+		{"values only", []listed{pkg("internal/plan", "fmt", module+"internal/graph"), pkg("internal/graph", "slices")}, ""},
+		{"what it is trusted with", []listed{pkg("internal/catalog", "os")}, ""},
+		{"another's trust is the other's", []listed{pkg("internal/plan", module+"internal/catalog"), pkg("internal/catalog", "os")}, ""},
+		{"itself", []listed{pkg("internal/plan", "net/http")}, "internal/plan is pure and reaches net/http: internal/plan"},
+		{"trust is not handed on", []listed{pkg("internal/plan", "os", module+"internal/catalog"), pkg("internal/catalog")}, "internal/plan is pure and reaches os: internal/plan"},
+		{"by a way round", []listed{pkg("internal/plan", module+"internal/x"), pkg("internal/x", module+"internal/y"), pkg("internal/y", "database/sql")},
+			"internal/plan is pure and reaches database/sql: internal/plan -> internal/x -> internal/y"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := strings.Join(impure(c.all), "\n"); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
 	}
 }
 
 // TestLeaves holds the packages to what design and ARCHITECTURE.md draw: these import none of ours.
 func TestLeaves(t *testing.T) {
-	leaves := []string{"internal/catalog", "internal/dockerfile", "internal/graph", "internal/inventory", "internal/build", "internal/registry", "internal/notify", "internal/policy"}
+	leaves := []string{"internal/catalog", "internal/dockerfile", "internal/graph", "internal/inventory", "internal/build", "internal/registry", "internal/notify", "internal/patch", "internal/policy"}
 	for _, p := range packages(t) {
 		if !slices.Contains(leaves, p.path()) {
 			continue

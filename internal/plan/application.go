@@ -115,7 +115,10 @@ func (m *maker) held(s Step, a Application) (NotDone, bool) {
 	if len(s.Parents) > 0 {
 		return NotDone{}, false
 	}
-	wants := m.wants(a)
+	wants := m.f.Wants(a.Application)
+	if t := a.Attempt; t != nil && m.now.Before(t.Next) {
+		return NotDone{Reason: fmt.Sprintf("it could not be told, tried %s: %s", times(t.Tries), t.Reason), Since: t.At, Next: t.Next, Who: owner}, true
+	}
 	if t := a.Told; t != nil && maps.Equal(t.Wants, wants) {
 		return NotDone{Reason: told(a), Since: t.Since, Who: owner}, true
 	}
@@ -136,17 +139,6 @@ func (m *maker) held(s Step, a Application) (NotDone, bool) {
 		return NotDone{Reason: "its Dockerfile already pins the wanted digests; its next image is awaited at " + a.Reference, Who: owner}, true
 	}
 	return NotDone{}, false
-}
-
-// wants are the digests that an application should stand on.
-func (m *maker) wants(a Application) map[string]string {
-	w := map[string]string{}
-	for _, r := range a.References {
-		if b := m.f.Bases[r.Base]; b.Exists() {
-			w[r.Base] = b.Digest.String()
-		}
-	}
-	return w
 }
 
 func told(a Application) string {

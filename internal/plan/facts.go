@@ -5,6 +5,7 @@ package plan
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"rebuilder/internal/graph"
-	"rebuilder/internal/watch"
+	"rebuilder/internal/patch"
 )
 
 // Facts is what was observed of the world at one moment. Nothing in it is a wish.
@@ -73,7 +74,7 @@ type Base struct {
 
 // Patch is a newer package for an image, and whose it is to fix.
 type Patch struct {
-	watch.Patch
+	patch.Patch
 	// Inherited names the base that brought the package in; empty when this image did (or its upstream).
 	Inherited string
 }
@@ -83,7 +84,7 @@ type Parent struct {
 	Name      string // in the graph
 	Reference string // as the recipe names it, resolved
 	Kind      graph.EdgeKind
-	Where     string  // "Dockerfile:3"
+	Where     string // "Dockerfile:3"
 	Used      string // the digest that the current image was built with, for what layers cannot prove; empty: unknown
 }
 
@@ -109,6 +110,8 @@ type Application struct {
 	References  []Reference
 	// Told is the newest proposal or dispatch for it that is open or was closed by a person.
 	Told *Told
+	// Attempt is the memory of the last time that telling it of exactly the digests of now failed; nil when it did not.
+	Attempt *Attempt
 	// Busy names the running rollout that is about to tell it.
 	Busy string
 }
@@ -123,6 +126,32 @@ type Reference struct {
 	Line       int
 	Rewritable bool
 	Why        string // why it cannot be rewritten
+}
+
+// TellKey is the key under which it is remembered that an application could not be told of these digests.
+func TellKey(application string, wants map[string]string) string {
+	lines := []string{"tell " + application}
+	for _, base := range slices.Sorted(maps.Keys(wants)) {
+		lines = append(lines, base+" "+wants[base])
+	}
+	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
+	return hex.EncodeToString(sum[:])
+}
+
+// Wants are the digests that an application should stand on, by base: those on the channels now.
+func (f Facts) Wants(application string) map[string]string {
+	w := map[string]string{}
+	for _, a := range f.Applications {
+		if a.Application != application {
+			continue
+		}
+		for _, r := range a.References {
+			if b := f.Bases[r.Base]; b.Exists() {
+				w[r.Base] = b.Digest.String()
+			}
+		}
+	}
+	return w
 }
 
 // Told is what an application was told last.

@@ -12,8 +12,8 @@ import (
 
 	"rebuilder/internal/catalog"
 	"rebuilder/internal/graph"
+	"rebuilder/internal/patch"
 	"rebuilder/internal/plan"
-	"rebuilder/internal/watch"
 )
 
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
@@ -82,15 +82,15 @@ func (w *world) make(t *testing.T) *plan.Plan {
 	return plan.Make(w.c, g, w.f, noon)
 }
 
-func patch(inherited string) plan.Patch {
-	return plan.Patch{Patch: watch.Patch{Package: "libssl3", From: "3.0.20", To: "3.0.22", Repository: "http://d stable main"}, Inherited: inherited}
+func openssl(inherited string) plan.Patch {
+	return plan.Patch{Patch: patch.Patch{Package: "libssl3", From: "3.0.20", To: "3.0.22", Repository: "http://d stable main"}, Inherited: inherited}
 }
 
 // libssl3 is newer: base/debian brought it in, base/python inherits it.
 func patched() *world {
 	w := current()
-	w.base("base/debian", func(b *plan.Base) { b.Patches, b.State = []plan.Patch{patch("")}, "s2" })
-	w.base("base/python", func(b *plan.Base) { b.Patches, b.State = []plan.Patch{patch("base/debian")}, "s2" })
+	w.base("base/debian", func(b *plan.Base) { b.Patches, b.State = []plan.Patch{openssl("")}, "s2" })
+	w.base("base/python", func(b *plan.Base) { b.Patches, b.State = []plan.Patch{openssl("base/debian")}, "s2" })
 	return w
 }
 
@@ -114,12 +114,12 @@ func TestMake(t *testing.T) {
 		{"a patch goes down in order", patched, all, ""},
 		{"a patch that only the child installs triggers the child alone", func() *world {
 			w := current()
-			w.base("base/python", func(b *plan.Base) { b.Patches = []plan.Patch{patch("")} })
+			w.base("base/python", func(b *plan.Base) { b.Patches = []plan.Patch{openssl("")} })
 			return w
 		}, "rebuild base/python package tier 0 after \npull-request app parent tier 1 after base/python", ""},
 		{"an inherited package never triggers the child", func() *world {
 			w := current()
-			w.base("base/python", func(b *plan.Base) { b.Patches = []plan.Patch{patch("base/debian")} })
+			w.base("base/python", func(b *plan.Base) { b.Patches = []plan.Patch{openssl("base/debian")} })
 			return w
 		}, "", ""},
 		{"no image yet: the first build", func() *world {
@@ -287,6 +287,22 @@ func TestImagesOfOneApplicationWaitForTheParentsOfAll(t *testing.T) {
 		if s, _ := p.Find(name); !slices.Equal(s.Parents, []string{"base/debian", "base/python"}) || s.Tier != 2 {
 			t.Errorf("%s waits for %v in tier %d", name, s.Parents, s.Tier)
 		}
+	}
+}
+
+func TestOneProposalServesAllImagesOfAnApplication(t *testing.T) {
+	w := current()
+	w.base("base/python", func(b *plan.Base) { b.Image = image(b.Reference, "P2", "u1", "d1", "p2") })
+	told := &plan.Told{State: "open", Number: 7, Wants: map[string]string{"base/python": hash("P2").String(), "base/debian": hash("D1").String()}}
+	w.app("app", func(a *plan.Application) { a.Told = told })
+	b := w.f.Applications["app"]
+	b.Image = image("r/worker:main", "W1", "u1", "d1", "w1")
+	b.References = []plan.Reference{{Base: "base/debian", Reference: "r/base/debian:stable", Kind: graph.Inherits, File: "worker/Dockerfile", Line: 1, Rewritable: true}}
+	w.f.Applications["app/worker"] = b
+	w.nodes = append(w.nodes, graph.Node{Name: "app/worker", Kind: graph.Application})
+	w.edges = append(w.edges, graph.Edge{Parent: "base/debian", Child: "app/worker", Kind: graph.Inherits})
+	if p := w.make(t); !p.Empty() {
+		t.Errorf("told again: %s", steps(p))
 	}
 }
 

@@ -1,11 +1,8 @@
 package watch
 
 import (
-	"fmt"
-
-	"github.com/google/osv-scalibr/semantic"
-
 	"rebuilder/internal/inventory"
+	"rebuilder/internal/patch"
 )
 
 // Patches lists, for each installed package, the version that the image's package manager would upgrade it to, were it
@@ -47,7 +44,7 @@ func candidate(p inventory.Package, native string, indexes []*Index) (best ranke
 			if !fits(p.Architecture, o.arch, native) {
 				continue
 			}
-			newer, err := compare(o.version, p.Version)
+			newer, err := patch.Compare(o.version, p.Version)
 			switch {
 			case err != nil || newer < 0:
 			case newer == 0:
@@ -66,7 +63,7 @@ func (r ranked) beats(o ranked) bool {
 	if r.priority != o.priority {
 		return r.priority > o.priority
 	}
-	newer, err := compare(r.version, o.version)
+	newer, err := patch.Compare(r.version, o.version)
 	return err == nil && newer > 0
 }
 
@@ -92,24 +89,4 @@ func (ix *Index) offeredBy(o offer) string {
 // fits says whether an offer may replace an installed package: the same architecture, or one of the two is "all".
 func fits(installed, offered, native string) bool {
 	return offered == installed || offered == "all" || installed == "all" && offered == native
-}
-
-const maxVersion = 256 // bytes; dpkg's own archives stay far below
-
-// compare orders two Debian versions. It returns an error for what is no version, and never panics: the library
-// promises that for Parse only.
-func compare(a, b string) (order int, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			order, err = 0, fmt.Errorf("compare versions %.100q and %.100q: %v", a, b, r)
-		}
-	}()
-	if len(a) > maxVersion || len(b) > maxVersion {
-		return 0, fmt.Errorf("version %.100q or %.100q is longer than %d bytes", a, b, maxVersion)
-	}
-	v, err := semantic.Parse(a, "Debian")
-	if err != nil {
-		return 0, fmt.Errorf("version %q: %w", a, err)
-	}
-	return v.CompareStr(b)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"rebuilder/internal/inventory"
+	"rebuilder/internal/patch"
 )
 
 // index of packages "name version [architecture]"; the suite decides its policy.
@@ -91,7 +92,7 @@ func TestOrderIsDpkgs(t *testing.T) {
 	want := strings.Fields(string(out))
 	for i, a := range versions {
 		for j, b := range versions {
-			got, err := compare(a, b)
+			got, err := patch.Compare(a, b)
 			if err != nil || fmt.Sprint(got) != want[i*len(versions)+j] {
 				t.Errorf("compare(%s, %s) = %d, %v; dpkg says %s", a, b, got, err, want[i*len(versions)+j])
 			}
@@ -104,8 +105,8 @@ func FuzzCompare(f *testing.F) {
 	f.Add("a:b", "")
 	f.Add("é", "1-")
 	f.Fuzz(func(t *testing.T, a, b string) {
-		ab, err1 := compare(a, b)
-		ba, err2 := compare(b, a)
+		ab, err1 := patch.Compare(a, b)
+		ba, err2 := patch.Compare(b, a)
 		if (err1 == nil) != (err2 == nil) || err1 == nil && ab != -ba {
 			t.Errorf("compare(%q, %q) = %d, %v; the other way %d, %v", a, b, ab, err1, ba, err2)
 		}
