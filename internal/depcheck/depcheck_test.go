@@ -142,7 +142,9 @@ func impure(all []listed) (mistakes []string) {
 }
 
 func TestImpure(t *testing.T) {
-	pkg := func(path string, imports ...string) listed { return listed{ImportPath: module + path, Imports: imports} }
+	pkg := func(path string, imports ...string) listed {
+		return listed{ImportPath: module + path, Imports: imports}
+	}
 	for _, c := range []struct {
 		name string
 		all  []listed
