@@ -153,7 +153,6 @@ func publishAndDrive(ctx context.Context, w *demo.World, client *api.Client, p p
 	if err != nil {
 		return demo.Report{}, err
 	}
-	p.show.Say(fmt.Sprintf("published %s %s -> %s (%s)", update.Package, update.From, update.To, update.Source))
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the loop has not ended after %s", timeout))
 	defer cancel()
 	return w.Drive(ctx, client, update, p.nodes)

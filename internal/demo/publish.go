@@ -87,6 +87,6 @@ func (w *World) Publish(ctx context.Context) (Published, error) {
 		return Published{}, err
 	}
 	w.state.Published = &Published{At: at, Package: u.Package, From: u.From, To: u.To, Source: u.Source, Packages: u.Packages}
-	w.say("published %s %s (%s)", u.Package, u.To, u.Source)
+	w.say("published %s %s -> %s (%s)", u.Package, u.From, u.To, u.Source)
 	return *w.state.Published, w.state.save(w.Dir)
 }

@@ -57,18 +57,25 @@ func (l *looking) remember(ctx context.Context, b catalog.Base, busy string) err
 			f.Parents = withUsed(r.parents, rec.Detail.Parents)
 		}
 	}
-	a, found, err := store.GetAttempt(ctx, l.Store.Q(), l.inputs(b, f).Key())
-	if err != nil {
+	var err error
+	if f.Attempt, err = l.attempt(ctx, l.inputs(b, f).Key()); err != nil {
 		return err
-	}
-	if found {
-		f.Attempt = &plan.Attempt{Outcome: a.Outcome, Reason: a.Reason, Digest: a.Digest, Tries: a.Tries, At: time.UnixMilli(a.At)}
-		if a.Next > 0 {
-			f.Attempt.Next = time.UnixMilli(a.Next)
-		}
 	}
 	l.facts.Bases[b.Name] = f
 	return nil
+}
+
+// attempt is what is remembered under a key; nil when nothing is.
+func (l *looking) attempt(ctx context.Context, key string) (*plan.Attempt, error) {
+	a, found, err := store.GetAttempt(ctx, l.Store.Q(), key)
+	if err != nil || !found {
+		return nil, err
+	}
+	out := &plan.Attempt{Outcome: a.Outcome, Reason: a.Reason, Digest: a.Digest, Tries: a.Tries, At: time.UnixMilli(a.At)}
+	if a.Next > 0 {
+		out.Next = time.UnixMilli(a.Next)
+	}
+	return out, nil
 }
 
 func withUsed(parents []plan.Parent, used map[string]string) []plan.Parent {
@@ -100,6 +107,10 @@ func (l *looking) told(ctx context.Context) error {
 		return err
 	}
 	for name, a := range l.facts.Applications {
+		if a.Attempt, err = l.attempt(ctx, plan.TellKey(a.Application, l.facts.Wants(a.Application))); err != nil {
+			return err
+		}
+		l.facts.Applications[name] = a
 		p, ok := last[a.Application]
 		if !ok || p.State != store.ProposalOpen && p.State != store.ProposalMerged && p.State != store.ProposalClosed {
 			continue

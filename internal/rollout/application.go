@@ -30,6 +30,9 @@ func (r *Runner) Application(ctx dbos.Context, t Turn) (string, error) {
 	case err != nil:
 		return "", err
 	case f != nil:
+		if err := r.untold(ctx, p, f); err != nil {
+			return "", err
+		}
 		return string(f.State), r.end(ctx, t, store.Move{To: f.State, Reason: f.Reason, Who: f.Who, Rule: "tell"})
 	}
 	_, err = durable.Transaction(ctx, r.engine, "told", func(ctx context.Context, q store.Querier) (bool, error) {
@@ -37,6 +40,18 @@ func (r *Runner) Application(ctx dbos.Context, t Turn) (string, error) {
 	})
 	r.cfg.Changed()
 	return p.URL, err
+}
+
+// untold remembers that these digests could not be told, so that the next look does not try again at once.
+func (r *Runner) untold(ctx dbos.Context, p store.Proposal, f *failure) error {
+	if len(p.Wants) == 0 || f.State != store.Failed && f.State != store.Blocked {
+		return nil
+	}
+	_, err := durable.Transaction(ctx, r.engine, "untold", func(ctx context.Context, q store.Querier) (bool, error) {
+		in := inputs{Key: plan.TellKey(p.Application, p.Wants)}
+		return true, r.remember(ctx, q, p.Application, in, f.State, f.Reason, "")
+	})
+	return err
 }
 
 // told writes what was done on the node, with what it waits for now.
@@ -211,6 +226,10 @@ func (r *Runner) propose(ctx context.Context, t Turn, app catalog.Application, f
 	case pr.Human:
 		return &failure{State: store.Blocked, Reason: fmt.Sprintf("pull request #%d has commits by somebody else; it was left alone", pr.Number), Who: "owner of " + app.Repository}
 	case pr.State == notify.Closed:
+		p.State, p.Reason, p.EndedAt = store.ProposalClosed, "closed without merging", r.cfg.Now().UnixMilli()
+		if err := store.SaveProposal(ctx, r.store.Q(), *p); err != nil {
+			return err
+		}
 		return &failure{State: store.Skipped, Reason: fmt.Sprintf("pull request #%d was closed without merging: this digest is not proposed again", pr.Number)}
 	}
 	return nil

@@ -299,6 +299,20 @@ func (l *lab) settle() {
 	l.t.Fatalf("no rest: %s", l.describe())
 }
 
+// until runs the reconcile, merging nothing, until done says so.
+func (l *lab) until(done func() bool) {
+	l.t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if err := l.loop.Once(context.Background()); err != nil {
+			l.t.Fatal(err)
+		}
+		if done() {
+			return
+		}
+	}
+	l.t.Fatalf("it does not come: %s", l.describe())
+}
+
 func (l *lab) describe() string {
 	var b strings.Builder
 	ros, _ := store.Rollouts(context.Background(), l.store.Q(), 5)
@@ -412,6 +426,8 @@ type forge struct {
 	repos      map[string]*repository
 	writes     int
 	dispatches int
+	refuse     bool // pull requests are not allowed
+	human      bool // somebody else has committed to our branch
 }
 
 type repository struct {
@@ -465,6 +481,14 @@ func (f *forge) ReadFile(_ context.Context, repo, commit, path string) ([]byte, 
 func (f *forge) Propose(_ context.Context, p notify.Proposal) (notify.PullRequest, error) {
 	f.lab.cut.here("before pull request")
 	f.mu.Lock()
+	if f.refuse {
+		f.mu.Unlock()
+		return notify.PullRequest{}, fmt.Errorf("403 for a token that may only read: %w", notify.ErrNotFound)
+	}
+	if f.human {
+		f.mu.Unlock()
+		return notify.PullRequest{Number: 1, State: notify.Open, Human: true}, nil
+	}
 	r := f.repos[p.Repo]
 	for _, pr := range r.pulls {
 		if pr.key == p.Key && pr.file == string(p.Files["Dockerfile"]) && (pr.State == notify.Open || pr.State == notify.Closed) {
@@ -509,6 +533,12 @@ func (f *forge) Dispatch(_ context.Context, d notify.Dispatch) error {
 	f.mu.Unlock()
 	f.lab.cut.here("after dispatch")
 	return nil
+}
+
+func (f *forge) set(do func(*forge)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	do(f)
 }
 
 // merge merges all that is open, and CI builds it.

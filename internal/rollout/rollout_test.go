@@ -155,6 +155,71 @@ func TestTheSameContentIsNotPromoted(t *testing.T) {
 	}
 }
 
+// rollouts counts all there ever were.
+func (l *lab) rollouts() int {
+	l.t.Helper()
+	all, err := store.Rollouts(context.Background(), l.store.Q(), 100)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return len(all)
+}
+
+func TestWhoCannotBeToldIsNotTriedAgainAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		set  func(*forge)
+		want store.NodeState
+	}{
+		{"the forge refuses", func(f *forge) { f.refuse = true }, store.Failed},
+		{"somebody else has committed", func(f *forge) { f.human = true }, store.Blocked},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := applied(t)
+			l.forge.set(c.set)
+			l.publish("1.1")
+			l.settle()
+			_, nodes := l.last()
+			if n := nodes["web"]; n.State != c.want {
+				t.Errorf("web: %s: %s", n.State, n.Reason)
+			}
+			was := l.rollouts()
+			for range 20 {
+				l.settle()
+			}
+			if now := l.rollouts(); now != was {
+				t.Errorf("%d rollouts, were %d: it loops", now, was)
+			}
+			said := ""
+			for _, n := range l.plan().NotDone {
+				said += n.Reason
+			}
+			if !strings.Contains(said, "could not be told") {
+				t.Errorf("the plan does not say it: %s", said)
+			}
+		})
+	}
+}
+
+func TestAClosedPullRequestIsNotOpenedAgain(t *testing.T) {
+	l := applied(t)
+	l.publish("1.1")
+	l.until(func() bool { return l.forge.open() })
+	if err := l.forge.ClosePullRequest(context.Background(), "acme/web", 1, ""); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		l.settle()
+	}
+	_, nodes := l.last()
+	if n := nodes["web"]; n.State != store.Skipped || !strings.Contains(n.Reason, "closed without merging") {
+		t.Errorf("web: %s: %s", n.State, n.Reason)
+	}
+	if pulls, _, _ := l.forge.counts(); pulls != 1 {
+		t.Errorf("%d pull requests", pulls)
+	}
+}
+
 // effects is how many moments of the rollout can be cut at: before and after each of two builds, four tags, a pull
 // request and a dispatch.
 const effects = 16

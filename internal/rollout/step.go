@@ -50,7 +50,7 @@ func step[T any](r *Runner, ctx dbos.Context, name string, fn func(context.Conte
 			case errors.As(err, &f):
 				return answer[T]{Value: v, Failed: f}, nil
 			case n == tries || !passing(err):
-				return answer[T]{Failed: fail(err.Error())}, nil
+				return answer[T]{Value: v, Failed: fail(err.Error())}, nil
 			}
 			r.cfg.Log.Warn("trying again", "step", name, "try", n, "error", err)
 			if err := sleep(ctx, max(wait, until(err, r.cfg.Now()))); err != nil {
