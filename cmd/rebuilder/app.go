@@ -142,6 +142,7 @@ func (a *App) Run(ctx context.Context) error {
 		defer close(looking)
 		a.loop.Run(ctx)
 	}()
+	go a.prune(ctx)
 	a.cfg.Log.Info("ready", "url", a.URL(), "catalog", a.cfg.Catalog, "builder", a.builder.Address())
 	select {
 	case err := <-failed:
@@ -151,6 +152,29 @@ func (a *App) Run(ctx context.Context) error {
 	a.runner.Stopping() // what happens from here on is the process going down, not an answer
 	<-looking
 	return nil
+}
+
+// The engine's own rows of what has ended are of no use after a month; the store keeps what people ask for.
+const (
+	pruneEvery = 6 * time.Hour
+	pruneAge   = 30 * 24 * time.Hour
+)
+
+func (a *App) prune(ctx context.Context) {
+	t := time.NewTicker(pruneEvery)
+	defer t.Stop()
+	for {
+		if n, err := a.engine.Prune(ctx, pruneAge); err != nil && ctx.Err() == nil {
+			a.cfg.Log.Warn("old workflows could not be removed", "error", err)
+		} else if n > 0 {
+			a.cfg.Log.Info("old workflows removed", "count", n)
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Close stops everything; nothing is left running. It is safe twice, and on an App that never ran.
