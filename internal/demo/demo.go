@@ -39,6 +39,8 @@ type Options struct {
 	Small bool
 	// MadeUpdate publishes a small package made for the demo also when the security suite has an update.
 	MadeUpdate bool
+	// OwnPorts takes free ports for a new world, not those that examples/demo names.
+	OwnPorts bool
 	// Builder is what the forge's CI builds with; it may come later by SetBuilder.
 	Builder func() build.Builder
 	// WebhookPath is where the daemon takes webhooks, on World.DaemonAddress: "/hooks/github". Empty sends none.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"syscall"
@@ -27,6 +28,15 @@ func preferredAddresses() addresses {
 		Packages: "127.0.0.1:5530",
 		Daemon:   "127.0.0.1:5540",
 	}
+}
+
+// ownAddresses are four neighbouring ports by chance, below those that the kernel gives to outgoing connections: a world
+// that is resumed must find them free.
+func ownAddresses() addresses {
+	const from, to = 20000, 32000
+	at := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+	p := from + rand.IntN((to-from)/4)*4
+	return addresses{Registry: at(p), Forge: at(p + 1), Packages: at(p + 2), Daemon: at(p + 3)}
 }
 
 // listeners are the world's three open doors.

@@ -108,6 +108,9 @@ func (w *World) start(ctx context.Context) error {
 	if s == nil {
 		s = newState(w.sources.Codename, w.options.Small)
 		s.Addresses = preferredAddresses()
+		if w.options.OwnPorts {
+			s.Addresses = ownAddresses()
+		}
 	}
 	open, err := listen(ctx, &s.Addresses, s.Written)
 	if err != nil {

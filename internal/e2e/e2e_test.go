@@ -111,7 +111,7 @@ func open(t *testing.T, dir string) *setup {
 	}
 	s := &setup{t: t, writes: &writes{}, forge: githubspec.NewRecord(spec)}
 	w, err := demo.New(t.Context(), demo.Options{
-		Dir: dir, Cache: cache(), Small: true, Log: testLog(t), Progress: func(line string) { t.Log(line) },
+		Dir: dir, Cache: cache(), Small: true, OwnPorts: true, Log: testLog(t), Progress: func(line string) { t.Log(line) },
 		WrapRegistry: before(&s.writes.registry, &s.writes.registryWrites),
 		WrapForge: func(next http.Handler) http.Handler {
 			return before(&s.writes.forge, &s.writes.forgeWrites)(s.judged(next))

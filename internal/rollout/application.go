@@ -58,7 +58,11 @@ func (r *Runner) untold(ctx dbos.Context, p store.Proposal, f *failure) error {
 func (r *Runner) told(ctx context.Context, q store.Querier, t Turn, p store.Proposal) error {
 	m := store.Move{Rollout: t.Rollout, Image: t.Image, To: store.Telling, At: r.cfg.Now().UnixMilli(), Rule: p.Strategy, Who: "owner of " + p.Repository,
 		Detail: func(d *store.NodeDetail) { d.Key, d.URL, d.Number = p.Key, p.URL, p.Number }}
-	now, _, err := store.GetProposal(ctx, q, p.Key) // another image's turn may have come to its end already
+	// Follow may be ending this proposal at this moment. The lock makes one of the two see what the other did.
+	if err := store.LockProposal(ctx, q, p.Key); err != nil {
+		return err
+	}
+	now, _, err := store.GetProposal(ctx, q, p.Key)
 	if err != nil {
 		return err
 	}
