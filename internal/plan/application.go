@@ -25,11 +25,16 @@ func (m *maker) application(name string) {
 		m.skip(NotDone{Image: name, Reason: "rollout " + a.Busy + " has it in hand"})
 		return
 	}
+	if len(a.Strays) > 0 {
+		m.skip(NotDone{Image: name, Reason: "it names " + strings.Join(a.Strays, ", ") + ", so that it is not told of new ones", Who: "owner of " + a.Repository})
+	}
 	if len(a.References) == 0 {
-		m.skip(NotDone{Image: name, Reason: "its Dockerfile names no base of the catalog", Who: "owner of " + a.Repository})
+		if len(a.Strays) == 0 {
+			m.skip(NotDone{Image: name, Reason: "its Dockerfile names no base of the catalog", Who: "owner of " + a.Repository})
+		}
 		return
 	}
-	m.input(name, a.Commit+" "+a.Digest.String())
+	m.input(name, a.Commit+" "+digestOrNone(a.Image)+tries(a.Attempt))
 	if !a.Exists() {
 		m.skip(NotDone{Image: name, Reason: a.Reference + " has no image yet", Who: "CI of " + a.Repository})
 		return
@@ -67,10 +72,14 @@ func (m *maker) references(s *Step, a Application) {
 			s.Patches = append(s.Patches, m.patchesOf(r.Base, s.Patches)...)
 			continue
 		}
-		if !b.Exists() || b.Unknown != "" {
+		if !b.known() {
+			m.skip(NotDone{Image: s.Image, Reason: "cannot tell whether it stands on " + r.Base + ": " + orMissing(b.Image), Unknown: true})
 			continue
 		}
-		if old := behind(a, r, b); old != "" {
+		switch old := behind(a, r, b); {
+		case old != "" && b.Busy != "":
+			m.skip(NotDone{Image: s.Image, Reason: fmt.Sprintf("%s %s (%s); it waits for it, rollout %s has it in hand", old, r.Base, where, b.Busy)})
+		case old != "":
 			s.Reasons = append(s.Reasons, fmt.Sprintf("%s %s (%s)", old, r.Base, where))
 		}
 	}
@@ -112,33 +121,32 @@ func (m *maker) held(s Step, a Application) (NotDone, bool) {
 	if a.Strategy == string(catalog.Observe) {
 		return NotDone{Reason: "observed only: " + s.Reasons[0], Who: owner}, true
 	}
-	if len(s.Parents) > 0 {
+	wants := m.f.Wants(a.Application)
+	if len(s.Parents) == 0 {
+		if t := a.Attempt; t != nil && m.now.Before(t.Next) {
+			return NotDone{Reason: fmt.Sprintf("it could not be told, tried %s: %s", times(t.Tries), t.Reason), Since: t.At, Next: t.Next, Who: owner}, true
+		}
+		if t := a.Told; t != nil && maps.Equal(t.Wants, wants) {
+			return NotDone{Reason: told(a), Since: t.Since, Who: owner}, true
+		}
+	}
+	if s.Action != PullRequest {
 		return NotDone{}, false
 	}
-	wants := m.f.Wants(a.Application)
-	if t := a.Attempt; t != nil && m.now.Before(t.Next) {
-		return NotDone{Reason: fmt.Sprintf("it could not be told, tried %s: %s", times(t.Tries), t.Reason), Since: t.At, Next: t.Next, Who: owner}, true
-	}
-	if t := a.Told; t != nil && maps.Equal(t.Wants, wants) {
-		return NotDone{Reason: told(a), Since: t.Since, Who: owner}, true
-	}
-	if s.Action == PullRequest {
-		var why []string
-		for _, r := range a.References {
-			if wants[r.Base] == "" || r.Pinned.String() == wants[r.Base] {
-				continue
-			}
-			if r.Rewritable {
-				return NotDone{}, false
-			}
-			why = append(why, fmt.Sprintf("%s:%d %s", r.File, r.Line, r.Why))
+	var why []string
+	for _, r := range a.References {
+		if _, planned := m.planned[r.Base]; !planned && (wants[r.Base] == "" || r.Pinned.String() == wants[r.Base]) {
+			continue
 		}
-		if len(why) > 0 {
-			return NotDone{Reason: "its Dockerfile cannot be rewritten: " + strings.Join(why, "; "), Who: owner}, true
+		if r.Rewritable {
+			return NotDone{}, false
 		}
-		return NotDone{Reason: "its Dockerfile already pins the wanted digests; its next image is awaited at " + a.Reference, Who: owner}, true
+		why = append(why, fmt.Sprintf("%s:%d %s", r.File, r.Line, r.Why))
 	}
-	return NotDone{}, false
+	if len(why) > 0 {
+		return NotDone{Reason: "its Dockerfile cannot be rewritten: " + strings.Join(why, "; "), Who: owner}, true
+	}
+	return NotDone{Reason: "its Dockerfile already pins the wanted digests; its next image is awaited at " + a.Image.Reference, Who: owner}, true
 }
 
 func told(a Application) string {

@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"rebuilder/internal/graph"
@@ -21,20 +23,55 @@ func (m *maker) base(name string) {
 		m.skip(NotDone{Image: name, Reason: "rollout " + b.Busy + " has it in hand"})
 		return
 	}
-	m.input(name, b.Digest.String()+" recipe "+b.Recipe+" state "+b.State)
-	if b.Stale != "" {
-		m.skip(NotDone{Image: name, Reason: "its package repositories: " + b.Stale, Unknown: true})
-	}
+	m.input(name, fmt.Sprintf("%s recipe %s state %s%s", digestOrNone(b.Image), b.Recipe, b.State, tries(b.Attempt)))
+	m.notes(name, b)
 	s := Step{Image: name, Kind: string(graph.Base), Action: Rebuild}
 	if b.Exists() {
 		s.Before = b.Digest.String()
 	}
 	m.causes(&s, b)
-	if len(s.Reasons) == 0 || m.tried(s, b) {
+	if m.hindered(s, b) || len(s.Reasons) == 0 || m.tried(s, b) {
 		return
 	}
 	m.settle(s, b)
 	m.add(s)
+}
+
+func digestOrNone(i Image) string {
+	if !i.Exists() {
+		return "no image"
+	}
+	return i.Digest.String()
+}
+
+// tries makes a plan after a failure another plan than the one before it, so that it can be applied, too.
+func tries(a *Attempt) string {
+	if a == nil {
+		return ""
+	}
+	return fmt.Sprintf(" %s %s", a.Outcome, times(a.Tries))
+}
+
+// notes says what is not known of a base, or not as it should be, whether or not it is rebuilt.
+func (m *maker) notes(name string, b Base) {
+	if b.Stale != "" {
+		m.skip(NotDone{Image: name, Reason: "its package repositories: " + b.Stale, Unknown: true})
+	}
+	if len(b.Unwatched) > 0 {
+		m.skip(NotDone{Image: name, Reason: "the catalog has no [[upstream]] or channel for what it is made from, so that nothing new of it is noticed: " + strings.Join(b.Unwatched, ", "),
+			Who: "who keeps the catalog", Unknown: true})
+	}
+	switch {
+	case !b.Exists():
+	case b.Promoted != "" && b.Promoted != b.Digest.String():
+		m.skip(NotDone{Image: name, Reason: movedByOthers(b, b.Promoted), Who: "who moved it"})
+	case b.BuiltFrom == "":
+		m.skip(NotDone{Image: name, Reason: "its image was not built here: whether it is of its present recipe is not known", Unknown: true})
+	}
+}
+
+func movedByOthers(b Base, from string) string {
+	return fmt.Sprintf("%s was moved by somebody else from %s to %s", b.Reference, short(from), short(b.Digest.String()))
 }
 
 // causes fills in why a base must be rebuilt, the strongest cause first.
@@ -54,7 +91,7 @@ func (m *maker) causes(s *Step, b Base) {
 			because(CausePackage, "%s %s -> %s is in %s%s", p.Package, p.From, p.To, p.Repository, heldNote(p))
 			continue
 		}
-		if _, ok := m.planned[p.Inherited]; ok {
+		if m.comesDown(b, p) {
 			s.Patches = append(s.Patches, p)
 		}
 	}
@@ -73,28 +110,84 @@ func heldNote(p Patch) string {
 	return ""
 }
 
+// comesDown says that a rebuild will inherit a patch: its parent is rebuilt first, or has it already while b stands on an
+// older digest.
+func (m *maker) comesDown(b Base, p Patch) bool {
+	if _, ok := m.planned[p.Inherited]; ok {
+		return true
+	}
+	above := m.f.Bases[p.Inherited]
+	lacks := slices.ContainsFunc(above.Patches, func(o Patch) bool { return o.Package == p.Package && o.Architecture == p.Architecture })
+	return above.known() && !lacks && slices.ContainsFunc(b.Parents, func(q Parent) bool { return q.Name == p.Inherited && outdated(b, q, above.Image) })
+}
+
+// above is what a parent's reference points to, and the rollout that has the parent in hand.
+func (m *maker) above(p Parent) (i Image, busy string) {
+	if u, ok := m.f.Upstreams[p.Name]; ok {
+		return u, ""
+	}
+	b := m.f.Bases[p.Name]
+	return b.Image, b.Busy
+}
+
 // parent adds the causes that one parent brings.
 func (m *maker) parent(s *Step, b Base, p Parent, because func(Cause, string, ...any)) {
 	if _, ok := m.planned[p.Name]; ok {
-		s.Parents = append(s.Parents, p.Name)
+		if !slices.Contains(s.Parents, p.Name) { // a recipe may name it more than once
+			s.Parents = append(s.Parents, p.Name)
+		}
 		because(CauseParent, "%s %s, which is rebuilt first", p.Kind, p.Name)
 		return
 	}
-	if !b.Exists() {
+	now, _ := m.above(p)
+	if !b.Exists() || !now.known() || !outdated(b, p, now) {
 		return
 	}
-	now, cause := m.f.Bases[p.Name].Image, CauseParent
-	if u, ok := m.f.Upstreams[p.Name]; ok {
-		now, cause = u, CauseUpstream
+	cause := CauseParent
+	if _, ok := m.f.Upstreams[p.Name]; ok {
+		cause = CauseUpstream
 	}
-	switch {
-	case now.Unknown != "" || !now.Exists():
-		m.skip(NotDone{Image: s.Image, Reason: "cannot tell whether it stands on " + p.Name + ": " + orMissing(now), Unknown: true})
-	case p.Kind == graph.Inherits && !b.StandsOn(now):
+	if p.Kind == graph.Inherits {
 		because(cause, "stands on an older %s than %s", p.Name, short(now.Digest.String()))
-	case p.Kind != graph.Inherits && p.Used != "" && p.Used != now.Digest.String():
+	} else {
 		because(cause, "%s %s, which is now %s", p.Kind, p.Name, short(now.Digest.String()))
 	}
+}
+
+// outdated says that an image was made with another digest of a parent than now's. Of what we built we know that exactly,
+// also when only the parent's configuration changed; of the rest the layers prove what it stands on.
+func outdated(b Base, p Parent, now Image) bool {
+	switch {
+	case p.Used != "":
+		return p.Used != now.Digest.String()
+	case p.Kind == graph.Inherits:
+		return !b.StandsOn(now)
+	}
+	return false // copied into what somebody else built: nothing can be told, which notes says
+}
+
+// hindered says why a base cannot be judged, or built, as long as a parent is missing, unknown or in hand.
+func (m *maker) hindered(s Step, b Base) bool {
+	for _, p := range b.Parents {
+		if _, ok := m.planned[p.Name]; ok {
+			continue
+		}
+		now, busy := m.above(p)
+		n := NotDone{Image: s.Image, Unknown: !now.known()}
+		switch {
+		case n.Unknown && len(s.Reasons) == 0:
+			n.Reason = "cannot tell whether it stands on " + p.Name + ": " + orMissing(now)
+		case n.Unknown:
+			n.Reason = fmt.Sprintf("%s; it cannot be built without %s: %s", s.Reasons[0], p.Name, orMissing(now))
+		case busy != "" && len(s.Reasons) > 0:
+			n.Reason = fmt.Sprintf("%s; it waits for %s, which rollout %s has in hand", s.Reasons[0], p.Name, busy)
+		default:
+			continue
+		}
+		m.skip(n)
+		return true
+	}
+	return false
 }
 
 func orMissing(i Image) string {
@@ -121,15 +214,24 @@ func (m *maker) tried(s Step, b Base) bool {
 		n.Reason = "patch not taken: " + a.Reason
 	case "unchanged":
 		n.Reason = "a rebuild with the same inputs changed nothing"
-	default:
-		n.Reason = "built with the same inputs as " + short(a.Digest) + "; still: " + s.Reasons[0]
-		if a.Digest != b.Digest.String() {
-			n.Reason = fmt.Sprintf("%s was moved by somebody else from %s to %s", b.Reference, short(a.Digest), short(b.Digest.String()))
+	case "built":
+		switch {
+		case a.Digest == b.Digest.String():
+			n.Reason = "built with the same inputs as " + short(a.Digest) + "; still: " + s.Reasons[0]
+		case b.Promoted == b.Digest.String():
+			return false // we promoted another one since: the inputs went back to what they were
+		case b.Promoted != "":
+			return true // said already
+		default:
+			n.Reason = movedByOthers(b, a.Digest)
 		}
 	}
 	m.skip(n)
 	return true
 }
+
+// windows bounds how often a patch may be put off by yet another change: some repositories never rest.
+const windows = 6
 
 // settle moves the plan's start to the end of the youngest change's window. A first build does not wait.
 func (m *maker) settle(s Step, b Base) {
@@ -150,9 +252,30 @@ func (m *maker) settle(s Step, b Base) {
 	if since.After(m.plan.NoticedAt) {
 		m.plan.NoticedAt = since
 	}
-	if end := since.Add(m.c.Watch.Settle); end.After(m.plan.NotBefore) {
+	end := since.Add(m.c.Watch.Settle)
+	if at := published(s); !at.IsZero() {
+		end = earlier(end, at.Add(windows*m.c.Watch.Settle))
+	}
+	if end.After(m.plan.NotBefore) {
 		m.plan.NotBefore = end
 	}
+}
+
+// published is when the oldest patch of a step came out; zero when that is not known.
+func published(s Step) (at time.Time) {
+	for _, p := range s.Patches {
+		if t := time.UnixMilli(p.PublishedAt); p.PublishedAt > 0 && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	return at
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func times(n int) string {

@@ -36,6 +36,9 @@ type Image struct {
 // Exists says that the reference was there.
 func (i Image) Exists() bool { return i.Digest != (v1.Hash{}) }
 
+// known says that there is an image and that we could see it.
+func (i Image) known() bool { return i.Unknown == "" && i.Exists() }
+
 // StandsOn says that the parent's layers are the first layers of i: proof, not a label.
 func (i Image) StandsOn(parent Image) bool {
 	if !i.Exists() || !parent.Exists() || len(parent.DiffIDs) == 0 || len(i.DiffIDs) < len(parent.DiffIDs) {
@@ -54,8 +57,13 @@ type Base struct {
 	Image
 	Recipe  string // hash of the recipe as it is now; empty when unreadable, then RecipeUnknown says why
 	Problem string // why the recipe cannot be read or built: "Dockerfile:3: unknown instruction"
-	// BuiltFrom is the recipe hash that the current digest was built from; empty when we did not build it.
+	// BuiltFrom is the recipe hash that the current digest was built from, or with which a rebuild changed nothing; empty
+	// when we did not build it.
 	BuiltFrom string
+	// Promoted is the digest that we moved its channel to last; empty when we never did.
+	Promoted string
+	// Unwatched are the images that the recipe names and the catalog does not: "ubuntu:24.04 (Dockerfile:1)".
+	Unwatched []string
 	// Parents are the images of the catalog that the recipe names.
 	Parents []Parent
 	// Patches are the newer packages for the current digest, inherited ones included.
@@ -85,7 +93,8 @@ type Parent struct {
 	Reference string // as the recipe names it, resolved
 	Kind      graph.EdgeKind
 	Where     string // "Dockerfile:3"
-	Used      string // the digest that the current image was built with, for what layers cannot prove; empty: unknown
+	// Used is the digest that the current image was built with, or with which a rebuild changed nothing; empty: unknown.
+	Used string
 }
 
 // Attempt is the memory of a build key: a key is built once, and after a failure again in each back-off slot.
@@ -108,6 +117,8 @@ type Application struct {
 	Commit      string // tip of Branch when looked
 	Problem     string // why its repository or Dockerfile cannot be read
 	References  []Reference
+	// Strays are references to a base that follow no channel of it: "base/debian by the tag 12.1 (Dockerfile:1)".
+	Strays []string
 	// Told is the newest proposal or dispatch for it that is open or was closed by a person.
 	Told *Told
 	// Attempt is the memory of the last time that telling it of exactly the digests of now failed; nil when it did not.

@@ -125,12 +125,7 @@ type maker struct {
 
 func (m *maker) input(name, value string) { m.plan.Inputs = append(m.plan.Inputs, Input{name, value}) }
 
-func (m *maker) skip(n NotDone) {
-	if n.Unknown {
-		m.plan.Unknown++
-	}
-	m.plan.NotDone = append(m.plan.NotDone, n)
-}
+func (m *maker) skip(n NotDone) { m.plan.NotDone = append(m.plan.NotDone, n) }
 
 func (m *maker) add(s Step) {
 	for _, p := range s.Parents {
@@ -142,8 +137,8 @@ func (m *maker) add(s Step) {
 
 func (m *maker) upstream(name string) {
 	u := m.f.Upstreams[name]
-	if u.Unknown != "" {
-		m.skip(NotDone{Image: name, Reason: u.Unknown, Unknown: true})
+	if !u.known() {
+		m.skip(NotDone{Image: name, Reason: orMissing(u), Unknown: true})
 		return
 	}
 	m.input(name, u.Digest.String())
@@ -173,6 +168,15 @@ func (m *maker) gather() {
 // finish names the plan after its strongest cause and gives it its ID.
 func (m *maker) finish() {
 	p := m.plan
+	unknown := map[string]bool{}
+	for _, n := range p.NotDone {
+		if n.Unknown {
+			unknown[n.Image] = true
+		}
+	}
+	p.Unknown = len(unknown)
+	// What gather put off may stand before what it waits for now.
+	slices.SortStableFunc(p.Steps, func(a, b Step) int { return a.Tier - b.Tier })
 	order := []Cause{CausePackage, CauseUpstream, CauseRecipe, CauseFirst, CauseParent}
 	best := len(order)
 	for _, s := range p.Steps {

@@ -94,6 +94,13 @@ func patched() *world {
 	return w
 }
 
+// behind: base/python was rebuilt, the application stands on the one before and pins it.
+func behind() *world {
+	w := current()
+	w.base("base/python", func(b *plan.Base) { b.Image = image(b.Reference, "P2", "u1", "d1", "p2") })
+	return w
+}
+
 func steps(p *plan.Plan) string {
 	var out []string
 	for _, s := range p.Steps {
@@ -221,6 +228,139 @@ func TestMake(t *testing.T) {
 			w.app("app", func(a *plan.Application) { a.Problem = "Dockerfile:3: unknown instruction" })
 			return w
 		}, strings.Join(strings.Split(all, "\n")[:2], "\n"), "unknown instruction"},
+		{"a patch needs the upstream, too: without it nothing is built, and that is said", func() *world {
+			w := patched()
+			w.f.Upstreams["upstream/debian"] = plan.Image{Unknown: "connection refused"}
+			return w
+		}, "", "libssl3 3.0.20 -> 3.0.22 is in http://d stable main; it cannot be built without upstream/debian: connection refused"},
+		{"an upstream that is gone is said", func() *world {
+			w := current()
+			w.f.Upstreams["upstream/debian"] = plan.Image{Reference: "r/upstream/debian:12"}
+			return w
+		}, "", "cannot tell whether it stands on upstream/debian: r/upstream/debian:12 has no image"},
+		{"a first build waits until its parent can be built", func() *world {
+			w := current()
+			w.base("base/debian", func(b *plan.Base) {
+				b.Image = plan.Image{Reference: b.Reference}
+				b.Attempt = &plan.Attempt{Outcome: "failed", Reason: "exit 100", Tries: 1, At: noon, Next: noon.Add(time.Hour)}
+			})
+			w.base("base/python", func(b *plan.Base) { b.Image = plan.Image{Reference: b.Reference} })
+			return w
+		}, "", "r/base/python:stable has no image yet; it cannot be built without base/debian: r/base/debian:stable has no image"},
+		{"a child waits for a parent that is in hand", func() *world {
+			w := current()
+			w.base("base/debian", func(b *plan.Base) { b.Busy = "r-1" })
+			w.base("base/python", func(b *plan.Base) { b.Recipe = "rp2" })
+			return w
+		}, "", "its recipe changed; it waits for base/debian, which rollout r-1 has in hand"},
+		{"an application waits for a base that is in hand", func() *world {
+			w := behind()
+			w.base("base/python", func(b *plan.Base) { b.Busy = "r-1" })
+			return w
+		}, "", "it waits for it, rollout r-1 has it in hand"},
+		{"a parent that a recipe names twice is waited for once", func() *world {
+			w := patched()
+			w.base("base/python", func(b *plan.Base) {
+				b.Parents = append(b.Parents, plan.Parent{Name: "base/debian", Reference: "r/base/debian:stable", Kind: graph.BuildsWith, Where: "Dockerfile:2"})
+			})
+			return w
+		}, all, ""},
+		{"a parent of which only the configuration changed is noticed by what was built with it", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) { b.Parents[0].Used = hash("D0").String() })
+			return w
+		}, "rebuild base/python parent tier 0 after \npull-request app parent tier 1 after base/python", ""},
+		{"a rebuild on the new upstream changed nothing: that is known, and not tried with each index again", func() *world {
+			w := current()
+			w.f.Upstreams["upstream/debian"] = image("r/upstream/debian:12", "U2", "u2")
+			w.base("base/debian", func(b *plan.Base) { b.Parents[0].Used = hash("U2").String() })
+			return w
+		}, "", ""},
+		{"a copied parent is compared with the digest that was copied from", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) {
+				b.Parents = append(b.Parents, plan.Parent{Name: "upstream/debian", Kind: graph.CopiesFrom, Used: hash("U0").String()})
+			})
+			return w
+		}, "rebuild base/python upstream tier 0 after \npull-request app parent tier 1 after base/python", ""},
+		{"a recipe that went back to what it was is built, or found, again", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) {
+				b.Recipe, b.Promoted = "rp0", b.Digest.String()
+				b.Attempt = &plan.Attempt{Outcome: "built", Digest: hash("P0").String(), At: noon}
+			})
+			return w
+		}, "rebuild base/python recipe tier 0 after \npull-request app parent tier 1 after base/python", ""},
+		{"a channel moved by somebody else is said, also when nothing else is amiss", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) { b.Promoted = hash("P9").String() })
+			return w
+		}, "", "r/base/python:stable was moved by somebody else from " + hash("P9").Hex[:12] + " to " + hash("P1").Hex[:12]},
+		{"a channel moved by somebody else to what we did not build is not moved back", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) {
+				b.BuiltFrom, b.Promoted = "", hash("P9").String()
+				b.Image = image(b.Reference, "P1", "u0", "d0", "p1")
+				b.Attempt = &plan.Attempt{Outcome: "built", Digest: b.Promoted, At: noon}
+			})
+			return w
+		}, "", "was moved by somebody else"},
+		{"an image that was not built here is not taken for one of the present recipe", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) { b.BuiltFrom = "" })
+			return w
+		}, "", "was not built here"},
+		{"what the catalog does not watch is said", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) { b.Unwatched = []string{"ubuntu:24.04 (Dockerfile:1)"} })
+			return w
+		}, "", "nothing new of it is noticed: ubuntu:24.04 (Dockerfile:1)"},
+		{"a base by another tag than its channel is said", func() *world {
+			w := patched()
+			w.app("app", func(a *plan.Application) {
+				a.References, a.Strays = nil, []string{"base/python by the tag 3.11 (Dockerfile:1)"}
+			})
+			return w
+		}, strings.Join(strings.Split(all, "\n")[:2], "\n"), "it names base/python by the tag 3.11 (Dockerfile:1), so that it is not told of new ones"},
+		{"a base that cannot be seen is not taken for the one that the application stands on", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) { b.Image = plan.Image{Reference: b.Reference, Unknown: "503"} })
+			return w
+		}, "", "cannot tell whether it stands on base/python: 503"},
+		{"a Dockerfile that cannot be rewritten is said before anything is built", func() *world {
+			w := patched()
+			w.app("app", func(a *plan.Application) {
+				a.References[0].Rewritable, a.References[0].Why = false, "is composed of build args"
+			})
+			return w
+		}, strings.Join(strings.Split(all, "\n")[:2], "\n"), "Dockerfile:1 is composed of build args"},
+		{"copied from a pinned digest that is wanted: nothing to tell, whatever the layers are", func() *world {
+			w := behind()
+			w.app("app", func(a *plan.Application) {
+				a.References[0].Kind, a.References[0].Pinned = graph.CopiesFrom, hash("P2")
+			})
+			return w
+		}, "", ""},
+		{"copied from an older pinned digest: told", func() *world {
+			w := behind()
+			w.app("app", func(a *plan.Application) { a.References[0].Kind = graph.CopiesFrom })
+			return w
+		}, "pull-request app parent tier 0 after ", ""},
+		{"copied from a pinned digest, told already: not again", func() *world {
+			w := behind()
+			w.app("app", func(a *plan.Application) {
+				a.References[0].Kind = graph.CopiesFrom
+				a.Told = &plan.Told{State: "open", Number: 7, Wants: map[string]string{"base/python": hash("P2").String()}}
+			})
+			return w
+		}, "", "pull request #7 is open"},
+		{"who could not be told is not tried before its slot", func() *world {
+			w := behind()
+			w.app("app", func(a *plan.Application) {
+				a.Attempt = &plan.Attempt{Outcome: "failed", Reason: "403", Tries: 2, At: noon, Next: noon.Add(time.Hour)}
+			})
+			return w
+		}, "", "could not be told, tried 2 times: 403"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := c.world().make(t)
@@ -274,6 +414,52 @@ func TestSettleWindow(t *testing.T) {
 	}
 }
 
+// A repository that changes more often than a window is long must not put a patch off for ever.
+func TestSettleWindowEnds(t *testing.T) {
+	w := patched()
+	w.base("base/debian", func(b *plan.Base) {
+		b.StateSince = noon
+		b.Patches[0].PublishedAt = noon.Add(-time.Hour).UnixMilli()
+	})
+	if p := w.make(t); !p.Due(noon) {
+		t.Errorf("published an hour ago and still put off until %s", p.NotBefore)
+	}
+}
+
+func TestAPatchThatTheParentHasComesDownToAStaleChild(t *testing.T) {
+	w := patched()
+	w.base("base/debian", func(b *plan.Base) { b.Image, b.Patches = image(b.Reference, "D2", "u1", "d2"), nil })
+	p := w.make(t)
+	s, ok := p.Find("base/python")
+	if !ok || len(s.Patches) != 1 || s.Patches[0].Package != "libssl3" {
+		t.Errorf("%+v must bring in libssl3", s)
+	}
+	if a, ok := p.Find("app"); !ok || len(a.Patches) != 1 {
+		t.Errorf("the application is told of %+v", a.Patches)
+	}
+}
+
+// After a failure the same facts make another plan: one that was applied cannot be applied again.
+func TestAFailureMakesAnotherPlan(t *testing.T) {
+	before := patched().make(t)
+	w := patched()
+	w.base("base/debian", func(b *plan.Base) {
+		b.Attempt = &plan.Attempt{Outcome: "failed", Tries: 1, At: noon.Add(-2 * time.Hour), Next: noon.Add(-time.Hour)}
+	})
+	if after := w.make(t); steps(after) != steps(before) || after.ID == before.ID {
+		t.Errorf("%s after %s", after.ID, before.ID)
+	}
+}
+
+func TestUnknownCountsImages(t *testing.T) {
+	w := current()
+	w.f.Upstreams["upstream/debian"] = plan.Image{Unknown: "connection refused"}
+	w.base("base/debian", func(b *plan.Base) { b.Stale = "503" })
+	if p := w.make(t); p.Unknown != 2 || p.Images != 4 {
+		t.Errorf("of %d images %d are unknown: %+v", p.Images, p.Unknown, p.NotDone)
+	}
+}
+
 func TestImagesOfOneApplicationWaitForTheParentsOfAll(t *testing.T) {
 	w := patched()
 	a := w.f.Applications["app"]
@@ -288,6 +474,7 @@ func TestImagesOfOneApplicationWaitForTheParentsOfAll(t *testing.T) {
 			t.Errorf("%s waits for %v in tier %d", name, s.Parents, s.Tier)
 		}
 	}
+	inOrder(t, p)
 }
 
 func TestOneProposalServesAllImagesOfAnApplication(t *testing.T) {
@@ -317,5 +504,19 @@ func TestKeyDoesNotDependOnTheOrderOfParents(t *testing.T) {
 	two.State = "t"
 	if one.Key() == two.Key() {
 		t.Error("the repositories' state does not change the key")
+	}
+}
+
+// inOrder checks that each step comes after the steps that it waits for.
+func inOrder(t *testing.T, p *plan.Plan) {
+	t.Helper()
+	at := map[string]int{}
+	for i, s := range p.Steps {
+		for _, q := range s.Parents {
+			if k, ok := at[q]; !ok || p.Steps[k].Tier >= s.Tier {
+				t.Errorf("%s, in tier %d, does not come after %s", s.Image, s.Tier, q)
+			}
+		}
+		at[s.Image] = i
 	}
 }
