@@ -261,7 +261,7 @@ func stanza(f map[string]string) ([]source, error) {
 func hasBinary(types string) (bool, error) {
 	list := strings.Fields(types)
 	if len(list) == 0 {
-		return false, errors.New("Types expected, such as \"deb\"")
+		return false, errors.New("a field Types is expected, such as \"deb\"")
 	}
 	binary := false
 	for _, t := range list {

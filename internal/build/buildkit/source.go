@@ -52,7 +52,7 @@ func openDir(r build.Request) (*source, error) {
 	defer root.Close()
 	s := &source{attrs: map[string]string{}}
 	if s.dockerfile, err = readFile(root, dockerfileName(r)); err != nil {
-		return nil, fmt.Errorf("Dockerfile: %w", err)
+		return nil, fmt.Errorf("read the Dockerfile: %w", err)
 	}
 	if s.ignore, err = readFile(root, dockerfileName(r)+".dockerignore"); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err

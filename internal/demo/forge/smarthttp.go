@@ -151,8 +151,3 @@ func spool(r *http.Request) (io.ReadCloser, int64, error) {
 	}
 	return file, size, nil
 }
-
-// shortRef is the name of a branch or tag.
-func shortRef(ref string) string {
-	return strings.TrimPrefix(strings.TrimPrefix(ref, "refs/heads/"), "refs/tags/")
-}
