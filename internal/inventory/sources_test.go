@@ -62,7 +62,7 @@ func TestParseSourcesErrors(t *testing.T) {
 		{"open bracket", "a.list", "deb [arch=amd64 http://h/x y z\n", `"[" without "]"`},
 		{"option", "a.list", "deb [arch] http://h/x y z\n", `option "arch": "name=value" expected`},
 		{"uri", "a.list", "deb nonsense y z\n", `"nonsense" is not a URI`},
-		{"no types", "a.sources", "URIs: http://h/x\nSuites: s\nComponents: c\n", "a.sources: stanza 1: Types expected"},
+		{"no types", "a.sources", "URIs: http://h/x\nSuites: s\nComponents: c\n", "a.sources: stanza 1: a field Types is expected"},
 		{"second stanza", "a.sources", "Types: deb\nURIs: http://h/x\nSuites: s\nComponents: c\n\nTypes: deb\nSuites: s\n", "stanza 2: URIs and Suites expected"},
 		{"no field", "a.sources", "nonsense\n", "a.sources: stanza 1"},
 	} {

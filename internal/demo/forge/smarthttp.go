@@ -9,7 +9,6 @@ import (
 	"net/http/cgi"
 	"os"
 	"regexp"
-	"strings"
 )
 
 // maxPush bounds what one push may send.
