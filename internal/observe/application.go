@@ -16,20 +16,14 @@ import (
 
 // applications reads the Dockerfiles of every application at the tip of its branch.
 func (l *looking) applications(ctx context.Context) error {
-	for _, b := range l.c.Bases {
-		l.recipes[b.Name] = readRecipe(l.c, b)
-	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for _, a := range l.c.Applications {
 		g.Go(func() error {
 			commit, err := l.head(ctx, a)
 			for _, i := range a.Images {
-				f := l.describe(ctx, l.c, a, i, commit, err)
-				l.set(func() {
-					f.Image = l.facts.Applications[i.Name].Image
-					l.facts.Applications[i.Name] = f
-				})
+				f := l.describe(ctx, l.names, a, i, commit, err)
+				l.set(func() { l.facts.Applications[i.Name] = f })
 			}
 			return ctx.Err()
 		})
@@ -51,7 +45,7 @@ func (o *Observer) head(ctx context.Context, a catalog.Application) (string, err
 }
 
 // describe reads one Dockerfile. Everything that goes wrong is a fact.
-func (o *Observer) describe(ctx context.Context, c *catalog.Catalog, a catalog.Application, i catalog.ApplicationImage, commit string, problem error) plan.Application {
+func (o *Observer) describe(ctx context.Context, known names, a catalog.Application, i catalog.ApplicationImage, commit string, problem error) plan.Application {
 	f := plan.Application{Application: a.Name, Strategy: string(a.Strategy), Repository: a.Repository, Branch: a.Branch, Commit: commit}
 	if problem != nil {
 		f.Problem = problem.Error()
@@ -71,29 +65,23 @@ func (o *Observer) describe(ctx context.Context, c *catalog.Catalog, a catalog.A
 		return f
 	}
 	for _, r := range refs {
-		name, ok := imageNamed(c, r.name)
-		if !ok || !isBase(c, name) {
+		image, stray, ok := known.find(r)
+		if stray != "" {
+			f.Strays = append(f.Strays, stray)
+		}
+		if !ok || !image.base {
 			continue
 		}
 		pinned, _ := v1.NewHash(r.digest) // a malformed digest pins nothing that exists
-		f.References = append(f.References, plan.Reference{Base: name, Reference: r.name, Pinned: pinned, Kind: r.kind, File: r.file, Line: r.line, Rewritable: r.rewritable, Why: r.why})
+		f.References = append(f.References, plan.Reference{Base: image.name, Reference: r.name, Pinned: pinned, Kind: r.kind, File: r.file, Line: r.line, Rewritable: r.rewritable, Why: r.why})
 	}
 	return f
-}
-
-func isBase(c *catalog.Catalog, name string) bool {
-	for _, b := range c.Bases {
-		if b.Name == name {
-			return true
-		}
-	}
-	return false
 }
 
 // Application looks at one image of an application now; rollouts use it.
 func (o *Observer) Application(ctx context.Context, c *catalog.Catalog, a catalog.Application, i catalog.ApplicationImage) (plan.Application, error) {
 	commit, err := o.head(ctx, a)
-	f := o.describe(ctx, c, a, i, commit, err)
+	f := o.describe(ctx, namesOf(c), a, i, commit, err)
 	return f, ctx.Err()
 }
 
@@ -125,10 +113,7 @@ func (l *looking) graph() (*graph.Graph, error) {
 // edge upgrades what a recipe says by what the layers prove.
 func (l *looking) edge(parent, child string, kind graph.EdgeKind, where string, img plan.Image) graph.Edge {
 	e := graph.Edge{Parent: parent, Child: child, Kind: kind, Evidence: graph.FromRecipe, Where: where}
-	above, ok := l.facts.Upstreams[parent]
-	if !ok {
-		above = l.facts.Bases[parent].Image
-	}
+	above, _ := l.parent(parent)
 	if kind == graph.Inherits && img.StandsOn(above) {
 		e.Evidence = graph.FromLayers
 	}

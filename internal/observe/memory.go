@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -48,21 +49,65 @@ func (l *looking) remember(ctx context.Context, b catalog.Base, busy string) err
 	f, r := l.facts.Bases[b.Name], l.recipes[b.Name]
 	f.Recipe, f.Problem, f.Parents, f.Busy = r.hash, r.problem, r.parents, busy
 	if f.Exists() {
-		rec, found, err := store.BuildOf(ctx, l.Store.Q(), b.Name, f.Digest.String())
-		if err != nil {
+		if err := l.made(ctx, b, &f); err != nil {
 			return err
 		}
-		if found {
-			f.BuiltFrom = rec.Detail.Recipe
-			f.Parents = withUsed(r.parents, rec.Detail.Parents)
-		}
 	}
+	f.Unwatched = r.unwatched
 	var err error
 	if f.Attempt, err = l.attempt(ctx, l.inputs(b, f).Key()); err != nil {
 		return err
 	}
 	l.facts.Bases[b.Name] = f
 	return nil
+}
+
+// made adds from what the image on the channel was made, as far as we made it: by the last rebuild that changed nothing, or
+// by its own.
+func (l *looking) made(ctx context.Context, b catalog.Base, f *plan.Base) error {
+	q, digest := l.Store.Q(), f.Digest.String()
+	moves, err := store.Promotions(ctx, q, b.Name, 1)
+	if err != nil {
+		return err
+	}
+	if len(moves) > 0 && moves[0].Channel == b.Channel {
+		f.Promoted = moves[0].To
+	}
+	rec, found, err := l.unchanged(ctx, b.Name, digest)
+	if err == nil && !found {
+		rec, found, err = store.BuildOf(ctx, q, b.Name, digest)
+	}
+	if err != nil || !found {
+		return err
+	}
+	f.BuiltFrom = rec.Detail.Recipe
+	f.Parents = withUsed(f.Parents, rec.Detail.Parents)
+	return nil
+}
+
+// recent is how many of an image's last turns are looked through.
+const recent = 20
+
+// unchanged finds the newest rebuild whose content was that of a digest, so that it was not promoted: the digest is as good
+// as made by it. Without that it would look outdated for ever.
+func (l *looking) unchanged(ctx context.Context, image, digest string) (store.Build, bool, error) {
+	turns, err := store.LastNodes(ctx, l.Store.Q(), image, recent)
+	if err != nil {
+		return store.Build{}, false, err
+	}
+	for _, n := range turns {
+		switch {
+		case n.State == store.Done:
+			return store.Build{}, false, nil // what is on the channel came later
+		case n.State == store.Unchanged && n.Before == digest && n.Detail.Build != "":
+			rec, err := store.GetBuild(ctx, l.Store.Q(), n.Detail.Build)
+			if errors.Is(err, store.ErrNoRows) {
+				return rec, false, nil
+			}
+			return rec, err == nil, err
+		}
+	}
+	return store.Build{}, false, nil
 }
 
 // attempt is what is remembered under a key; nil when nothing is.
@@ -91,13 +136,19 @@ func withUsed(parents []plan.Parent, used map[string]string) []plan.Parent {
 func (l *looking) inputs(b catalog.Base, f plan.Base) plan.Inputs {
 	in := plan.Inputs{Image: b.Name, Recipe: f.Recipe, Platform: b.Platform, State: f.State}
 	for _, p := range f.Parents {
-		above, ok := l.facts.Upstreams[p.Name]
-		if !ok {
-			above = l.facts.Bases[p.Name].Image
-		}
+		above, _ := l.parent(p.Name)
 		in.Parents = append(in.Parents, plan.Pinned{Parent: p, Digest: above.Digest})
 	}
 	return in
+}
+
+// parent is what is known of an image that others are made from.
+func (l *looking) parent(name string) (plan.Image, bool) {
+	if u, ok := l.facts.Upstreams[name]; ok {
+		return u, true
+	}
+	b, ok := l.facts.Bases[name]
+	return b.Image, ok
 }
 
 // told adds to each application what it was told last and has not come of it yet, or was refused.
@@ -106,8 +157,9 @@ func (l *looking) told(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	wants := l.facts.Wants()
 	for name, a := range l.facts.Applications {
-		if a.Attempt, err = l.attempt(ctx, plan.TellKey(a.Application, l.facts.Wants(a.Application))); err != nil {
+		if a.Attempt, err = l.attempt(ctx, plan.TellKey(a.Application, wants[a.Application])); err != nil {
 			return err
 		}
 		l.facts.Applications[name] = a
@@ -125,7 +177,7 @@ func (l *looking) told(ctx context.Context) error {
 func (o *Observer) Base(ctx context.Context, c *catalog.Catalog, b catalog.Base) (plan.Inputs, plan.Image, error) {
 	none := plan.Inputs{}
 	l := &looking{Observer: o, c: c, facts: plan.Facts{At: o.Now(), Upstreams: map[string]plan.Image{}, Bases: map[string]plan.Base{}}}
-	r := readRecipe(c, b)
+	r := readRecipe(ctx, namesOf(c), b)
 	if r.problem != "" {
 		return none, plan.Image{}, fmt.Errorf("recipe of %s: %s", b.Name, r.problem)
 	}
@@ -134,12 +186,13 @@ func (o *Observer) Base(ctx context.Context, c *catalog.Catalog, b catalog.Base)
 		return none, now, fmt.Errorf("%s: %s", b.Reference(), now.Unknown)
 	}
 	for _, p := range r.parents {
-		img, above := o.look(ctx, p.Name, p.Reference, b.Platform)
+		ref := referenceOf(c, p.Name)
+		img, above := o.look(ctx, p.Name, ref, b.Platform)
 		if img.Unknown != "" {
-			return none, now, fmt.Errorf("%s: %s", p.Reference, img.Unknown)
+			return none, now, fmt.Errorf("%s: %s", ref, img.Unknown)
 		}
 		if !img.Exists() {
-			return none, now, fmt.Errorf("%s stands on %s, which has no image", b.Name, p.Reference)
+			return none, now, fmt.Errorf("%s stands on %s, which has no image", b.Name, ref)
 		}
 		l.facts.Upstreams[p.Name] = img
 		if i, ok := r.inherits(); ok && i.Name == p.Name && inv == nil {
@@ -159,6 +212,22 @@ func (o *Observer) Base(ctx context.Context, c *catalog.Catalog, b catalog.Base)
 		f.State = s.hash
 	}
 	return l.inputs(b, f), now, ctx.Err()
+}
+
+// referenceOf is what the catalog follows for an image that others are made from. What a recipe calls it may be another
+// spelling, or hold a digest.
+func referenceOf(c *catalog.Catalog, name string) string {
+	for _, b := range c.Bases {
+		if b.Name == name {
+			return b.Reference()
+		}
+	}
+	for _, u := range c.Upstreams {
+		if u.Name == name {
+			return u.Image
+		}
+	}
+	return ""
 }
 
 // Wants returns the digest on the channel of a base.

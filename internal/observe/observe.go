@@ -61,14 +61,17 @@ const atOnce = 8 // references looked at together
 // error means that the look itself failed (a database, a cycle in the catalog).
 func (o *Observer) Gather(ctx context.Context, c *catalog.Catalog) (*World, error) {
 	l := &looking{Observer: o, c: c, facts: plan.Facts{At: o.Now(), Upstreams: map[string]plan.Image{}, Bases: map[string]plan.Base{}, Applications: map[string]plan.Application{}},
-		inventories: map[string]*inventory.Inventory{}, recipes: map[string]*recipe{}, busy: map[string]string{}}
+		names: namesOf(c), inventories: map[string]*inventory.Inventory{}, recipes: map[string]*recipe{}, busy: map[string]string{}}
 	if err := l.hands(ctx); err != nil {
 		return nil, err
 	}
-	if err := l.images(ctx); err != nil {
-		return nil, err
+	for _, b := range c.Bases {
+		l.recipes[b.Name] = readRecipe(ctx, l.names, b)
 	}
 	if err := l.applications(ctx); err != nil {
+		return nil, err
+	}
+	if err := l.images(ctx); err != nil {
 		return nil, err
 	}
 	if err := l.packages(ctx); err != nil {
@@ -88,6 +91,7 @@ func (o *Observer) Gather(ctx context.Context, c *catalog.Catalog) (*World, erro
 type looking struct {
 	*Observer
 	c           *catalog.Catalog
+	names       names
 	mu          sync.Mutex
 	facts       plan.Facts
 	inventories map[string]*inventory.Inventory // by graph name: of the digest that its reference points to now
@@ -97,28 +101,36 @@ type looking struct {
 
 // images looks at every reference of the catalog.
 func (l *looking) images(ctx context.Context) error {
+	of := platforms(l.c, l.recipes)
+	for name, a := range l.facts.Applications {
+		for _, r := range a.References {
+			of[name] = of[r.Base]
+		}
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
-	for _, u := range l.c.Upstreams {
+	see := func(name string, kind graph.Kind, ref, platform string, keep func(plan.Image)) {
 		g.Go(func() error {
-			img, inv, err := l.image(ctx, u.Name, string(graph.Upstream), u.Image, platformOf(l.c, u.Name))
-			l.set(func() { l.facts.Upstreams[u.Name], l.inventories[u.Name] = img, inv })
+			img, inv, err := l.image(ctx, name, string(kind), ref, platform)
+			l.set(func() {
+				l.inventories[name] = inv
+				keep(img)
+			})
 			return err
 		})
 	}
+	for _, u := range l.c.Upstreams {
+		see(u.Name, graph.Upstream, u.Image, of[u.Name], func(img plan.Image) { l.facts.Upstreams[u.Name] = img })
+	}
 	for _, b := range l.c.Bases {
-		g.Go(func() error {
-			img, inv, err := l.image(ctx, b.Name, string(graph.Base), b.Reference(), b.Platform)
-			l.set(func() { l.facts.Bases[b.Name], l.inventories[b.Name] = plan.Base{Image: img}, inv })
-			return err
-		})
+		see(b.Name, graph.Base, b.Reference(), b.Platform, func(img plan.Image) { l.facts.Bases[b.Name] = plan.Base{Image: img} })
 	}
 	for _, a := range l.c.Applications {
 		for _, i := range a.Images {
-			g.Go(func() error {
-				img, inv, err := l.image(ctx, i.Name, string(graph.Application), i.Image, "")
-				l.set(func() { l.facts.Applications[i.Name], l.inventories[i.Name] = plan.Application{Image: img}, inv })
-				return err
+			see(i.Name, graph.Application, i.Image, of[i.Name], func(img plan.Image) {
+				f := l.facts.Applications[i.Name]
+				f.Image = img
+				l.facts.Applications[i.Name] = f
 			})
 		}
 	}
@@ -137,11 +149,14 @@ func (l *looking) image(ctx context.Context, name, kind, ref, platform string) (
 	if err := ctx.Err(); err != nil {
 		return img, inv, err
 	}
+	if img.Unknown != "" {
+		return img, inv, nil // what was seen last still counts: an outage is no change
+	}
 	digest := ""
 	if img.Exists() {
 		digest = img.Digest.String()
 	}
-	since, err := store.SeenImage(ctx, l.Store.Q(), name, kind, ref, digest, img.Unknown, l.facts.At.UnixMilli())
+	since, err := store.SeenImage(ctx, l.Store.Q(), name, kind, ref, digest, "", l.facts.At.UnixMilli())
 	img.FirstSeen = time.UnixMilli(since)
 	return img, inv, err
 }
@@ -149,7 +164,7 @@ func (l *looking) image(ctx context.Context, name, kind, ref, platform string) (
 // look resolves a reference and reads what is inside, which is done once a digest.
 func (o *Observer) look(ctx context.Context, name, ref, platform string) (plan.Image, *inventory.Inventory) {
 	img := plan.Image{Reference: ref}
-	if platform == "" {
+	if platform == "" { // nothing of ours is made from it, so nobody says
 		platform = "linux/amd64"
 	}
 	res, err := o.Registry.Resolve(ctx, ref, platform)
@@ -179,31 +194,38 @@ func (o *Observer) Inventory(ctx context.Context, image, reference, platform str
 	return o.inventory(ctx, image, reference, d, platform)
 }
 
+// reads bounds how long the inventory of one image may take.
+const reads = 15 * time.Minute
+
+// inventory reads a digest once, however many ask; whoever asks first may go without stopping it for the others.
 func (o *Observer) inventory(ctx context.Context, name, ref string, digest v1.Hash, platform string) (*inventory.Inventory, error) {
-	v, err, _ := o.reading.Do(digest.String(), func() (any, error) {
-		if inv, found, err := store.GetInventory(ctx, o.Store.Q(), digest.String()); err != nil || found {
-			return inv, err
-		}
-		img, err := o.Registry.Image(ctx, ref, platform)
-		if err != nil {
-			return nil, err
-		}
-		inv, err := inventory.Read(ctx, img, platform)
-		if err != nil {
-			return nil, err
-		}
-		return inv, store.SaveInventory(ctx, o.Store.Q(), name, inv, o.Now().UnixMilli())
+	done := o.reading.DoChan(digest.String(), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reads)
+		defer cancel()
+		return o.read(ctx, name, ref, digest, platform)
 	})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case r := <-done:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*inventory.Inventory), nil
+	}
+}
+
+func (o *Observer) read(ctx context.Context, name, ref string, digest v1.Hash, platform string) (*inventory.Inventory, error) {
+	if inv, found, err := store.GetInventory(ctx, o.Store.Q(), digest.String()); err != nil || found {
+		return inv, err
+	}
+	img, err := o.Registry.Image(ctx, ref, platform)
 	if err != nil {
 		return nil, err
 	}
-	return v.(*inventory.Inventory), nil
-}
-
-// platformOf is the platform of the first base that could stand on an upstream.
-func platformOf(c *catalog.Catalog, _ string) string {
-	for _, b := range c.Bases {
-		return b.Platform
+	inv, err := inventory.Read(ctx, img, platform)
+	if err != nil {
+		return nil, err
 	}
-	return ""
+	return inv, store.SaveInventory(ctx, o.Store.Q(), name, inv, o.Now().UnixMilli())
 }

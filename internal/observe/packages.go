@@ -2,7 +2,9 @@ package observe
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +32,12 @@ func (l *looking) packages(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	found := map[string][]watch.Patch{}
+	for name, inv := range of {
+		if inv == l.inventories[name] {
+			found[name] = snap.Patches(inv)
+		}
+	}
 	for _, b := range l.c.Bases {
 		inv := of[b.Name]
 		if inv == nil {
@@ -41,10 +49,8 @@ func (l *looking) packages(ctx context.Context) error {
 			return err
 		}
 		f.State, f.StateSince, f.Stale = s.hash, s.since, s.stale
-		if own := l.inventories[b.Name]; own != nil {
-			for _, p := range snap.Patches(own) {
-				f.Patches = append(f.Patches, plan.Patch{Patch: p, Inherited: l.inherited(b, own, p)})
-			}
+		for _, p := range found[b.Name] {
+			f.Patches = append(f.Patches, plan.Patch{Patch: p, Inherited: l.inherited(b, inv, p, found)})
 		}
 		l.facts.Bases[b.Name] = f
 	}
@@ -61,36 +67,41 @@ func (l *looking) parentInventory(b catalog.Base) *inventory.Inventory {
 	return nil
 }
 
-// inherited names the base whose image brought a package in, when that base is ours and its image has it still. What
-// comes from an upstream is fixed by the lowest base of ours: this one.
-func (l *looking) inherited(b catalog.Base, own *inventory.Inventory, p watch.Patch) string {
-	r := l.recipes[b.Name]
-	if r == nil {
+// inherited names the base from which a rebuild would inherit a patch: the parent is ours, brought the package in, and
+// has the patch already or is offered it, too. What comes from an upstream is fixed by the lowest base of ours: this one.
+// So is what only this one's repositories offer, or what this one had already changed itself.
+func (l *looking) inherited(b catalog.Base, own *inventory.Inventory, p watch.Patch, found map[string][]watch.Patch) string {
+	parent, ok := l.recipes[b.Name].inherits()
+	above := l.inventories[parent.Name]
+	if _, ours := l.facts.Bases[parent.Name]; !ok || !ours || above == nil {
 		return ""
 	}
-	parent, ok := r.inherits()
-	if !ok {
+	theirs, has := installed(above, p)
+	if !has || broughtAbove(own, above, theirs, p) {
 		return ""
 	}
-	above, ours := l.inventories[parent.Name], false
-	for _, c := range l.c.Bases {
-		ours = ours || c.Name == parent.Name
+	offered := func(o watch.Patch) bool {
+		return o.Package == p.Package && o.Architecture == theirs.Architecture && p.TakenBy(o.To)
 	}
-	if !ours || above == nil {
-		return ""
-	}
-	// By name, whatever the version: a parent that has it patched already gives it down when the child stands on it.
-	if _, has := above.Package(p.Package); has && !l.broughtAbove(own, above, p.Package) {
+	if p.TakenBy(theirs.Version) || slices.ContainsFunc(found[parent.Name], offered) {
 		return parent.Name
 	}
 	return ""
 }
 
-// broughtAbove says that the child itself installed the package anew, in a layer above its parent's, though the parent
-// has the same version that the child had to change: then it is the child's to fix.
-func (l *looking) broughtAbove(own, above *inventory.Inventory, name string) bool {
-	mine, _ := own.Package(name)
-	theirs, _ := above.Package(name)
+// installed finds the package that a patch is for: of its architecture, or else of any.
+func installed(inv *inventory.Inventory, p watch.Patch) (inventory.Package, bool) {
+	i := slices.IndexFunc(inv.Packages, func(o inventory.Package) bool { return o.Name == p.Package && o.Architecture == p.Architecture })
+	if i < 0 {
+		return inv.Package(p.Package)
+	}
+	return inv.Packages[i], true
+}
+
+// broughtAbove says that the child itself has changed the package to another version than its parent's, in a layer above
+// the parent's.
+func broughtAbove(own, above *inventory.Inventory, theirs inventory.Package, p watch.Patch) bool {
+	mine, _ := installed(own, p)
 	return own.StandsOn(above) && mine.Layer >= len(above.DiffIDs) && mine.Version != theirs.Version
 }
 
@@ -104,6 +115,9 @@ type state struct {
 func (o *Observer) state(ctx context.Context, snap *watch.Snapshot, inv *inventory.Inventory) (state, error) {
 	var s state
 	var problems []string
+	if none := unwatched(inv); none != "" {
+		problems = append(problems, none)
+	}
 	for _, err := range snap.Errors(inv) {
 		problems = append(problems, err.Error())
 	}
@@ -114,7 +128,7 @@ func (o *Observer) state(ctx context.Context, snap *watch.Snapshot, inv *invento
 		if ix.Stale != nil {
 			problem = ix.Stale.Error()
 		}
-		since, err := store.SeenRepository(ctx, o.Store.Q(), ix.Name(), ix.Repository.URI, ix.Repository.Suite, ix.Hash, ix.Date.UnixMilli(), problem, o.Now().UnixMilli())
+		since, err := store.SeenRepository(ctx, o.Store.Q(), repositoryKey(ix), ix.Repository.URI, ix.Repository.Suite, ix.Hash, ix.Date.UnixMilli(), problem, o.Now().UnixMilli())
 		if err != nil {
 			return s, fmt.Errorf("repository %s: %w", ix.Name(), err)
 		}
@@ -126,4 +140,26 @@ func (o *Observer) state(ctx context.Context, snap *watch.Snapshot, inv *invento
 		s.hash = watch.StateHash(indexes)
 	}
 	return s, nil
+}
+
+// unwatched says why newer packages of an image are not noticed at all; empty when they are, or when it has none.
+func unwatched(inv *inventory.Inventory) string {
+	deb := slices.ContainsFunc(inv.Repositories, func(r inventory.Repository) bool { return r.Type == "deb" })
+	switch {
+	case len(inv.Packages) > 0 && !deb:
+		return "the image names none, so that newer packages are not noticed"
+	case len(inv.Packages) == 0 && inv.OS.ID != "":
+		return fmt.Sprintf("no packages could be read in %s %s: so far only those of dpkg are", inv.OS.ID, inv.OS.Version)
+	}
+	return ""
+}
+
+// repositoryKey tells repositories apart as far as they may be in different states at one time: the same address read
+// for another architecture, or believed with other keys.
+func repositoryKey(ix *watch.Index) string {
+	sum := sha256.New()
+	for _, k := range ix.Repository.Keys {
+		fmt.Fprintf(sum, "%x\n", sha256.Sum256(k))
+	}
+	return fmt.Sprintf("%s [%s] %x", ix.Name(), strings.Join(ix.Repository.Architectures, " "), sum.Sum(nil)[:6])
 }

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -11,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
@@ -24,9 +24,10 @@ import (
 
 // recipe is a base's Dockerfile and context as they are now.
 type recipe struct {
-	hash    string
-	parents []plan.Parent
-	problem string
+	hash      string
+	parents   []plan.Parent
+	unwatched []string // "ubuntu:24.04 (Dockerfile:1)"
+	problem   string
 }
 
 // inherits returns the image of the catalog that the recipe's target stands on.
@@ -38,30 +39,68 @@ func (r *recipe) inherits() (plan.Parent, bool) {
 	return r.parents[i], true
 }
 
+// maxDockerfile bounds how much of a Dockerfile is read.
+const maxDockerfile = 4 << 20
+
 // readRecipe reads a base's recipe. What is wrong with it is in problem, for the facts.
-func readRecipe(c *catalog.Catalog, b catalog.Base) *recipe {
+func readRecipe(ctx context.Context, known names, b catalog.Base) *recipe {
 	r := &recipe{}
-	path := filepath.Join(b.Context, filepath.FromSlash(b.Dockerfile))
-	src, err := os.ReadFile(path)
-	if err != nil {
-		r.problem = err.Error()
-		return r
+	src, err := readFile(filepath.Join(b.Context, filepath.FromSlash(b.Dockerfile)))
+	if err == nil {
+		r.hash, err = hashContext(ctx, b, src)
 	}
-	if r.hash, err = hashContext(b, src); err != nil {
-		r.problem = err.Error()
-		return r
+	var refs []reference
+	if err == nil {
+		refs, err = references(b.Dockerfile, src, b.Args, b.Target)
 	}
-	refs, err := references(b.Dockerfile, src, b.Args, b.Target)
 	if err != nil {
 		r.problem = err.Error()
 		return r
 	}
 	for _, ref := range refs {
-		if name, ok := imageNamed(c, ref.name); ok {
-			r.parents = append(r.parents, plan.Parent{Name: name, Reference: ref.name, Kind: ref.kind, Where: fmt.Sprintf("%s:%d", ref.file, ref.line)})
+		where := fmt.Sprintf("%s:%d", ref.file, ref.line)
+		if image, _, ok := known.find(ref); ok {
+			r.parents = append(r.parents, plan.Parent{Name: image.name, Reference: ref.spelt(), Kind: ref.kind, Where: where})
+		} else {
+			r.unwatched = append(r.unwatched, ref.spelt()+" ("+where+")")
 		}
 	}
 	return r
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	src, err := io.ReadAll(io.LimitReader(f, maxDockerfile+1))
+	if err == nil && len(src) > maxDockerfile {
+		err = fmt.Errorf("%s is larger than %d MiB", path, maxDockerfile>>20)
+	}
+	return src, err
+}
+
+// platforms says for which platform each image is looked at: a base's is in the catalog, an upstream's is that of the
+// first base that is made from it. A base of another platform than what it is made from has a problem: its parent would
+// be another image than the one that is watched.
+func platforms(c *catalog.Catalog, recipes map[string]*recipe) map[string]string {
+	of := map[string]string{}
+	for _, b := range c.Bases {
+		of[b.Name] = b.Platform
+	}
+	for _, b := range c.Bases {
+		r := recipes[b.Name]
+		for _, p := range r.parents {
+			switch have, ok := of[p.Name]; {
+			case !ok:
+				of[p.Name] = b.Platform
+			case have != b.Platform && r.problem == "":
+				r.problem = fmt.Sprintf("it is built for %s, but %s (%s) is looked at for %s: give both the same platform in the catalog", b.Platform, p.Name, p.Where, have)
+			}
+		}
+	}
+	return of
 }
 
 // maxContext bounds how much of a context is read, so that a forgotten disk image does not stop the daemon.
@@ -69,8 +108,12 @@ const maxContext = 4 << 30
 
 // hashContext hashes what a build would send: the files that .dockerignore leaves, with their modes, the Dockerfile,
 // target, arguments and labels. Times do not matter.
-func hashContext(b catalog.Base, src []byte) (string, error) {
-	ignored, err := ignores(b)
+func hashContext(ctx context.Context, b catalog.Base, src []byte) (string, error) {
+	root, err := filepath.EvalSymlinks(b.Context) // WalkDir does not follow its root
+	if err != nil {
+		return "", err
+	}
+	ignored, err := ignores(root, b.Dockerfile)
 	if err != nil {
 		return "", err
 	}
@@ -82,11 +125,14 @@ func hashContext(b catalog.Base, src []byte) (string, error) {
 		}
 	}
 	var total int64
-	err = filepath.WalkDir(b.Context, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(b.Context, path)
+		rel, err := filepath.Rel(root, path)
 		if err != nil || rel == "." {
 			return err
 		}
@@ -130,20 +176,24 @@ func hashFile(sum io.Writer, path, rel string, info fs.FileInfo) error {
 	return err
 }
 
-func ignores(b catalog.Base) (*patternmatcher.PatternMatcher, error) {
-	f, err := os.Open(filepath.Join(b.Context, ".dockerignore"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return patternmatcher.New(nil)
+// ignores reads what a build leaves out: the Dockerfile's own .dockerignore wins over the context's, as with BuildKit.
+func ignores(root, file string) (*patternmatcher.PatternMatcher, error) {
+	for _, name := range []string{filepath.FromSlash(file) + ".dockerignore", ".dockerignore"} {
+		f, err := os.Open(filepath.Join(root, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		patterns, err := ignorefile.ReadAll(io.LimitReader(f, maxDockerfile))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Name(), err)
+		}
+		return patternmatcher.New(patterns)
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	patterns, err := ignorefile.ReadAll(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.Name(), err)
-	}
-	return patternmatcher.New(patterns)
+	return patternmatcher.New(nil)
 }
 
 // reference is one image that a Dockerfile names and that its target needs.
@@ -157,41 +207,12 @@ type reference struct {
 	why        string
 }
 
-// imageNamed finds the image of the catalog that a reference (without digest) means.
-func imageNamed(c *catalog.Catalog, ref string) (string, bool) {
-	repo, tag := splitTag(ref)
-	for _, b := range c.Bases {
-		if b.Image == repo && (tag == b.Channel) {
-			return b.Name, true
-		}
+// spelt is the reference as the Dockerfile has it, with its digest.
+func (r reference) spelt() string {
+	if r.digest == "" {
+		return r.name
 	}
-	for _, u := range c.Upstreams {
-		if r, t := splitTag(u.Image); r == repo && t == tag {
-			return u.Name, true
-		}
-	}
-	return "", false
-}
-
-// splitTag splits "host:5000/name:tag" into repository and tag; no tag means "latest".
-func splitTag(ref string) (repo, tag string) {
-	ref, _ = splitDigest(ref)
-	i := strings.LastIndex(ref, ":")
-	if i < 0 || strings.Contains(ref[i:], "/") {
-		return ref, "latest"
-	}
-	return ref[:i], ref[i+1:]
-}
-
-func splitDigest(ref string) (name, digest string) {
-	name, digest, _ = strings.Cut(ref, "@")
-	return name, digest
-}
-
-// withDigest names the very same image by digest.
-func withDigest(ref string, d interface{ String() string }) string {
-	repo, _ := splitTag(ref)
-	return repo + "@" + d.String()
+	return r.name + "@" + r.digest
 }
 
 // references are the images that a Dockerfile's target needs.

@@ -121,7 +121,7 @@ func (m *maker) held(s Step, a Application) (NotDone, bool) {
 	if a.Strategy == string(catalog.Observe) {
 		return NotDone{Reason: "observed only: " + s.Reasons[0], Who: owner}, true
 	}
-	wants := m.f.Wants(a.Application)
+	wants := m.wants[a.Application]
 	if len(s.Parents) == 0 {
 		if t := a.Attempt; t != nil && m.now.Before(t.Next) {
 			return NotDone{Reason: fmt.Sprintf("it could not be told, tried %s: %s", times(t.Tries), t.Reason), Since: t.At, Next: t.Next, Who: owner}, true

@@ -149,12 +149,14 @@ func TellKey(application string, wants map[string]string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Wants are the digests that an application should stand on, by base: those on the channels now.
-func (f Facts) Wants(application string) map[string]string {
-	w := map[string]string{}
+// Wants are the digests that applications should stand on, by application, then base: those on the channels now.
+func (f Facts) Wants() map[string]map[string]string {
+	wants := map[string]map[string]string{}
 	for _, a := range f.Applications {
-		if a.Application != application {
-			continue
+		w := wants[a.Application]
+		if w == nil {
+			w = map[string]string{}
+			wants[a.Application] = w
 		}
 		for _, r := range a.References {
 			if b := f.Bases[r.Base]; b.Exists() {
@@ -162,7 +164,7 @@ func (f Facts) Wants(application string) map[string]string {
 			}
 		}
 	}
-	return w
+	return wants
 }
 
 // Told is what an application was told last.

@@ -96,7 +96,7 @@ func (p *Plan) Find(image string) (Step, bool) {
 
 // Make decides. g must hold every image of the catalog; now decides back-off and settle windows.
 func Make(c *catalog.Catalog, g *graph.Graph, f Facts, now time.Time) *Plan {
-	m := &maker{c: c, g: g, f: f, now: now, plan: &Plan{MadeAt: now}, planned: map[string]int{}}
+	m := &maker{c: c, g: g, f: f, now: now, plan: &Plan{MadeAt: now}, planned: map[string]int{}, wants: f.Wants()}
 	for _, name := range g.Order() {
 		n, _ := g.Node(name)
 		m.plan.Images++
@@ -120,7 +120,8 @@ type maker struct {
 	f       Facts
 	now     time.Time
 	plan    *Plan
-	planned map[string]int // image -> tier
+	planned map[string]int               // image -> tier
+	wants   map[string]map[string]string // application -> base -> digest
 }
 
 func (m *maker) input(name, value string) { m.plan.Inputs = append(m.plan.Inputs, Input{name, value}) }
