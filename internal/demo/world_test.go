@@ -21,6 +21,7 @@ import (
 	"rebuilder/internal/build"
 	"rebuilder/internal/demo"
 	"rebuilder/internal/demo/demotest"
+	"rebuilder/internal/githubspec"
 )
 
 func TestLifeOfAWorld(t *testing.T) {
@@ -206,6 +207,15 @@ func setUp(t *testing.T, o demo.Options) *demo.World {
 	}
 	o.Cache = demotest.Cache(t)
 	o.Progress = func(line string) { t.Log(line) }
+	spec, err := githubspec.GitHub()
+	must(t, err)
+	traffic := githubspec.NewRecord(spec)
+	o.WrapForge = traffic.Handler
+	t.Cleanup(func() {
+		for _, f := range traffic.Findings() {
+			t.Errorf("GitHub would not say so: %+v", f)
+		}
+	})
 	w, err := demo.New(t.Context(), o)
 	must(t, err)
 	t.Cleanup(func() { must(t, w.Close()) })

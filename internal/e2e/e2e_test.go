@@ -114,7 +114,7 @@ func open(t *testing.T, dir string) *setup {
 		Dir: dir, Cache: cache(), Small: true, OwnPorts: true, Log: testLog(t), Progress: func(line string) { t.Log(line) },
 		WrapRegistry: before(&s.writes.registry, &s.writes.registryWrites),
 		WrapForge: func(next http.Handler) http.Handler {
-			return before(&s.writes.forge, &s.writes.forgeWrites)(s.judged(next))
+			return before(&s.writes.forge, &s.writes.forgeWrites)(s.forge.Handler(next))
 		},
 		WrapPackages: before(&s.writes.packages, &s.writes.packageWrites),
 	})
@@ -154,18 +154,6 @@ func newSetup(t *testing.T) *setup {
 		t.Fatalf("copy the world: %v\n%s", err, out)
 	}
 	return open(t, dir)
-}
-
-// judged leaves git's own protocol alone.
-func (s *setup) judged(next http.Handler) http.Handler {
-	api := s.forge.Handler(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.Contains(r.URL.Path, ".git/") {
-			next.ServeHTTP(w, r)
-			return
-		}
-		api.ServeHTTP(w, r)
-	})
 }
 
 // pullRequests asks the forge for all pull requests of a repository.
@@ -252,7 +240,6 @@ func (s *setup) start() {
 	defer f.Close()
 	cmd := exec.Command(binary, "serve", "--catalog", s.Catalog, "--state", s.StateDirectory, "--listen", s.DaemonAddress, "--log-level", "debug")
 	cmd.Stdout, cmd.Stderr = f, f
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
