@@ -133,7 +133,7 @@ func (g *gauges) collectStates(ctx context.Context, ch chan<- prometheus.Metric)
 		{"proposal", g.proposals, text(store.ProposalPlanned, store.ProposalOpen, store.ProposalMerged, store.ProposalBuilt, store.ProposalClosed, store.ProposalSuperseded)},
 	}
 	for _, t := range tables {
-		counts, err := countBy(ctx, g.r.Store.Q(), t.name)
+		counts, err := store.CountByState(ctx, g.r.Store.Q(), t.name)
 		if err != nil {
 			return err
 		}
@@ -153,16 +153,17 @@ func text[S ~string](states ...S) []string {
 }
 
 func (g *gauges) collectBuilds(ctx context.Context, ch chan<- prometheus.Metric) error {
-	all, err := buildDurations(ctx, g.r.Store.Q())
+	bounds := []int{5, 15, 30, 60, 120, 300, 600, 1800, 3600} // seconds
+	all, err := store.BuildDurations(ctx, g.r.Store.Q(), bounds)
 	if err != nil {
 		return err
 	}
 	for _, d := range all {
 		buckets := map[float64]uint64{}
-		for i, bound := range buildBuckets() {
-			buckets[float64(bound)] = uint64(d.buckets[i]) // #nosec G115 -- a count
+		for i, bound := range bounds {
+			buckets[float64(bound)] = uint64(d.Buckets[i]) // #nosec G115 -- a count
 		}
-		ch <- prometheus.MustNewConstHistogram(g.builds, uint64(d.count), float64(d.sum)/1000, buckets, d.state) // #nosec G115 -- a count
+		ch <- prometheus.MustNewConstHistogram(g.builds, uint64(d.Count), float64(d.Sum)/1000, buckets, d.State) // #nosec G115 -- a count
 	}
 	return nil
 }
@@ -181,15 +182,15 @@ func (g *gauges) collectWatchers(ctx context.Context, ch chan<- prometheus.Metri
 }
 
 func (g *gauges) collectLead(ctx context.Context, ch chan<- prometheus.Metric) error {
-	published, noticed, ended, found, err := lastFix(ctx, g.r.Store.Q())
+	fix, found, err := store.LastFix(ctx, g.r.Store.Q())
 	if err != nil || !found {
 		return err
 	}
-	if published > 0 {
-		ch <- gauge(g.lead, float64(ended-published)/1000)
+	if fix.PublishedAt > 0 {
+		ch <- gauge(g.lead, float64(fix.EndedAt-fix.PublishedAt)/1000)
 	}
-	if noticed > 0 {
-		ch <- gauge(g.leadNoticed, float64(ended-noticed)/1000)
+	if fix.NoticedAt > 0 {
+		ch <- gauge(g.leadNoticed, float64(fix.EndedAt-fix.NoticedAt)/1000)
 	}
 	return nil
 }

@@ -155,7 +155,7 @@ func (r *Reader) Rollouts(ctx context.Context, limit int) (Rollouts, error) {
 		}
 		out.Rollouts = append(out.Rollouts, short)
 	}
-	counts, err := countBy(ctx, r.Store.Q(), "rollout")
+	counts, err := store.CountByState(ctx, r.Store.Q(), "rollout")
 	for _, n := range counts {
 		out.Total += n
 	}

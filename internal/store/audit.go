@@ -40,7 +40,7 @@ func Audit(ctx context.Context, q Querier, e Event) error {
 		e.At = time.Now().UnixMilli()
 	}
 	_, err := q.Exec(ctx, `INSERT INTO audit(id, at, actor, kind, rule, action, object, detail) VALUES($1,$2,$3,$4,$5,$6,$7,$8)`,
-		e.ID, e.At, e.Actor, e.Kind, e.Rule, e.Action, e.Object, e.Detail)
+		e.ID, e.At, e.Actor, e.Kind, e.Rule, e.Action, e.Object, bounded(e.Detail))
 	if err != nil {
 		return fmt.Errorf("audit %s %s: %w", e.Action, e.Object, err)
 	}

@@ -69,7 +69,7 @@ func GetAttempt(ctx context.Context, q Querier, key string) (a Attempt, found bo
 func SaveAttempt(ctx context.Context, q Querier, a Attempt) error {
 	_, err := q.Exec(ctx, `INSERT INTO attempt(key, image, outcome, reason, digest, tries, at, next_at) VALUES($1,$2,$3,$4,$5,$6,$7,$8)
 		ON CONFLICT(key) DO UPDATE SET outcome=excluded.outcome, reason=excluded.reason, digest=excluded.digest, tries=excluded.tries, at=excluded.at, next_at=excluded.next_at`,
-		a.Key, a.Image, a.Outcome, a.Reason, a.Digest, a.Tries, a.At, a.Next)
+		a.Key, a.Image, a.Outcome, bounded(a.Reason), a.Digest, a.Tries, a.At, a.Next)
 	return err
 }
 
@@ -109,8 +109,10 @@ func scanBuild(row interface{ Scan(...any) error }) (b Build, err error) {
 	return b, json.Unmarshal([]byte(detail), &b.Detail)
 }
 
-// SaveBuild writes or replaces a build's record.
+// SaveBuild writes or replaces a build's record; when it was first written it started. What people read is cut: each
+// text at 2,000 bytes, the log's tail and the lines at the last 100. The whole log is in its file.
 func SaveBuild(ctx context.Context, q Querier, b Build) error {
+	b.Error, b.Detail.LogTail, b.Detail.Lines = bounded(b.Error), boundedLines(b.Detail.LogTail), boundedLines(b.Detail.Lines)
 	d, err := json.Marshal(b.Detail)
 	if err != nil {
 		return err

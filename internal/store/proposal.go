@@ -103,7 +103,7 @@ func SaveProposal(ctx context.Context, q Querier, p Proposal) error {
 	_, err = q.Exec(ctx, `INSERT INTO proposal(`+proposalColumns+`) VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18)
 		ON CONFLICT(key) DO UPDATE SET state=excluded.state, number=excluded.number, url=excluded.url, head=excluded.head, base_commit=excluded.base_commit,
 		wants=excluded.wants, reason=excluded.reason, opened_at=excluded.opened_at, merged_at=excluded.merged_at, built_at=excluded.built_at, ended_at=excluded.ended_at`,
-		p.Key, p.Rollout, p.Application, p.Repository, p.Branch, p.Strategy, p.State, p.Number, p.URL, p.Head, p.BaseCommit, string(wants), p.Reason,
+		p.Key, p.Rollout, p.Application, p.Repository, p.Branch, p.Strategy, p.State, p.Number, p.URL, p.Head, p.BaseCommit, string(wants), bounded(p.Reason),
 		p.CreatedAt, p.OpenedAt, p.MergedAt, p.BuiltAt, p.EndedAt)
 	return err
 }

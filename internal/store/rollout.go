@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"rebuilder/internal/plan"
 )
@@ -50,6 +49,7 @@ type NodeDetail struct {
 	Changes []Change  `json:"changes,omitempty"` // packages that differ from Before
 	Missing []string  `json:"missing,omitempty"` // patches that the rebuild did not take, each with the reason
 	Proven  bool      `json:"proven,omitempty"`  // stands on its parent, by layers
+	Seen    string    `json:"seen,omitempty"`    // the application's image when it was told, or last before the merge
 	URL     string    `json:"url,omitempty"`     // pull request
 	Number  int       `json:"number,omitempty"`
 	ReadyAt int64     `json:"ready_at,omitempty"` // when its last parent was finished
@@ -69,7 +69,8 @@ func scanRollout(row interface{ Scan(...any) error }) (r Rollout, err error) {
 	return r, err
 }
 
-// CreateRollout writes a rollout with its nodes and edges. A rollout that exists is left as it is: created is false.
+// CreateRollout writes a rollout with its nodes and edges. A rollout that exists is left as it is: created is false. A
+// node that waits for one that is not in the rollout is an error.
 func CreateRollout(ctx context.Context, q Querier, r Rollout, nodes []Node) (created bool, err error) {
 	res, err := q.Exec(ctx, `INSERT INTO rollout(`+rolloutColumns+`, detail) VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,'') ON CONFLICT(id) DO NOTHING`,
 		r.ID, r.Plan, r.Cause, r.Title, r.State, r.Reason, r.CreatedAt, r.StartedAt, r.EndedAt, r.PublishedAt, r.NoticedAt)
@@ -79,11 +80,18 @@ func CreateRollout(ctx context.Context, q Querier, r Rollout, nodes []Node) (cre
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return false, err
 	}
+	known := make(map[string]bool, len(nodes))
+	for _, n := range nodes {
+		known[n.Image] = true
+	}
 	for _, n := range nodes {
 		if err := insertNode(ctx, q, n); err != nil {
 			return false, fmt.Errorf("rollout %s, %s: %w", r.ID, n.Image, err)
 		}
 		for _, p := range n.Detail.Step.Parents {
+			if !known[p] { // it would wait for ever
+				return false, fmt.Errorf("rollout %s: %s waits for %s, which is not in it", r.ID, n.Image, p)
+			}
 			if _, err := q.Exec(ctx, `INSERT INTO rollout_edge(rollout, parent, child) VALUES($1,$2,$3)`, r.ID, p, n.Image); err != nil {
 				return false, err
 			}
@@ -106,6 +114,17 @@ func insertNode(ctx context.Context, q Querier, n Node) error {
 // GetRollout returns one rollout; ErrNoRows when there is none.
 func GetRollout(ctx context.Context, q Querier, id string) (Rollout, error) {
 	r, err := scanRollout(q.QueryRow(ctx, `SELECT `+rolloutColumns+` FROM rollout WHERE id=$1`, id))
+	if err != nil {
+		return r, fmt.Errorf("rollout %s: %w", id, err)
+	}
+	return r, nil
+}
+
+// LockRollout returns one rollout and keeps every other transaction from changing it and its nodes until this one ends.
+// Whatever reads a rollout or its nodes to change them begins with it: otherwise, on PostgreSQL, two nodes that end
+// together would each see the other one at work, and nobody would end the rollout. Further calls in a transaction are free.
+func LockRollout(ctx context.Context, q Querier, id string) (Rollout, error) {
+	r, err := scanRollout(q.QueryRow(ctx, `UPDATE rollout SET state=state WHERE id=$1 RETURNING `+rolloutColumns, id))
 	if err != nil {
 		return r, fmt.Errorf("rollout %s: %w", id, err)
 	}
@@ -152,9 +171,12 @@ func GetNode(ctx context.Context, q Querier, rollout, image string) (Node, error
 	return n, nil
 }
 
+// liveStates are those that have not ended, as the partial index has them.
+const liveStates = `'waiting','building','testing','scanning','promoting','telling'`
+
 // LiveNodes returns the nodes of running rollouts that have not ended.
 func LiveNodes(ctx context.Context, q Querier) ([]Node, error) {
-	return Collect(ctx, q, scanNode, `SELECT `+nodeColumns+` FROM rollout_node WHERE state IN ('waiting','building','testing','scanning','promoting','telling')
+	return Collect(ctx, q, scanNode, `SELECT `+nodeColumns+` FROM rollout_node WHERE state IN (`+liveStates+`)
 		AND rollout IN (SELECT id FROM rollout WHERE state IN ('planned','running','paused','halted')) ORDER BY rollout, tier, image`)
 }
 
@@ -176,9 +198,14 @@ type Move struct {
 	Rule           string // which rule acted; the actor is the automation
 }
 
-// MoveNode changes a node's state and writes the audit row; the caller gives the transaction. A node that is already in
-// that state for that reason is left alone, so that a repeated step writes nothing twice. A move that may not be is an error.
+// MoveNode changes a node's state and writes the audit row; the caller gives the transaction, in which the rollout is
+// locked from here on. A node that is already in that state for that reason gets no second audit row, so that a repeated
+// step says nothing twice. A move that may not be is an error. Reasons are cut at 2,000 bytes.
 func MoveNode(ctx context.Context, q Querier, m Move) (Node, error) {
+	if _, err := LockRollout(ctx, q, m.Rollout); err != nil {
+		return Node{}, err
+	}
+	m.Reason = bounded(m.Reason)
 	n, err := GetNode(ctx, q, m.Rollout, m.Image)
 	if err != nil {
 		return n, err
@@ -218,6 +245,15 @@ func join(rollout, reason string) string {
 	return rollout + ": " + reason
 }
 
+// NextAttempt gives a node that waits another turn, and returns its number: the turn before ended without an answer.
+func NextAttempt(ctx context.Context, q Querier, rollout, image string) (attempt int, err error) {
+	err = q.QueryRow(ctx, `UPDATE rollout_node SET attempt=attempt+1 WHERE rollout=$1 AND image=$2 AND state='waiting' RETURNING attempt`, rollout, image).Scan(&attempt)
+	if err != nil {
+		return 0, fmt.Errorf("%s in rollout %s: another turn: %w", image, rollout, err)
+	}
+	return attempt, nil
+}
+
 // Release tells the children of an ended node that it ended. It returns those that wait for nobody any more, to be
 // started when the rollout is running. It must run once for each node, in the transaction that ends it.
 func Release(ctx context.Context, q Querier, rollout, image string, at int64) (ready []string, err error) {
@@ -251,37 +287,46 @@ func Release(ctx context.Context, q Querier, rollout, image string, at int64) (r
 
 func scanString(row interface{ Scan(...any) error }) (s string, err error) { return s, row.Scan(&s) }
 
-// Finish ends a rollout when all its nodes have ended. It does nothing otherwise.
+// Finish ends a rollout when all its nodes have ended: well when all of them are as they should be, otherwise as failed,
+// with the first that is not. It does nothing while one is at work, and to a rollout that has ended.
 func Finish(ctx context.Context, q Querier, rollout string, at int64) error {
-	nodes, err := Nodes(ctx, q, rollout)
+	r, err := LockRollout(ctx, q, rollout)
+	if err != nil || r.State.Ended() {
+		return err
+	}
+	var live int
+	if err := q.QueryRow(ctx, `SELECT count(*) FROM rollout_node WHERE rollout=$1 AND state IN (`+liveStates+`)`, rollout).Scan(&live); err != nil || live > 0 {
+		return err
+	}
+	bad, err := Collect(ctx, q, scanNode, `SELECT `+nodeColumns+` FROM rollout_node WHERE rollout=$1 AND state NOT IN ('done','unchanged','skipped')
+		ORDER BY tier, image LIMIT 1`, rollout)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(nodes, func(n Node) bool { return !n.State.Ended() }) {
-		return nil
-	}
 	state, reason := Finished, ""
-	for _, n := range nodes {
-		if !n.State.Good() {
-			state, reason = Broken, fmt.Sprintf("%s: %s: %s", n.Image, n.State, n.Reason)
-			break
-		}
+	for _, n := range bad {
+		state, reason = Broken, fmt.Sprintf("%s: %s: %s", n.Image, n.State, n.Reason)
 	}
 	return SetRollout(ctx, q, rollout, state, reason, at, "order")
 }
 
-// SetRollout changes a rollout's state, with its audit row. Setting it to what it is does nothing.
+// SetRollout changes a rollout's state, with its audit row. Setting it to what it is does nothing; one that has ended
+// stays as it is, which is an error.
 func SetRollout(ctx context.Context, q Querier, id string, to RolloutState, reason string, at int64, rule string) error {
-	r, err := GetRollout(ctx, q, id)
+	r, err := LockRollout(ctx, q, id)
 	if err != nil || r.State == to {
 		return err
 	}
-	switch to {
-	case Running:
+	if r.State.Ended() {
+		return fmt.Errorf("rollout %s has ended as %s and cannot become %s", id, r.State, to)
+	}
+	switch {
+	case to == Running:
 		r.StartedAt = max(r.StartedAt, at)
-	case Finished, Broken, Cancelled:
+	case to.Ended():
 		r.EndedAt = at
 	}
+	reason = bounded(reason)
 	if _, err := q.Exec(ctx, `UPDATE rollout SET state=$2, reason=$3, started_at=$4, ended_at=$5 WHERE id=$1`, id, to, reason, r.StartedAt, r.EndedAt); err != nil {
 		return err
 	}

@@ -2,9 +2,13 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"golang.org/x/sync/errgroup"
 
 	"rebuilder/internal/plan"
 	"rebuilder/internal/store"
@@ -185,6 +189,125 @@ func TestTheNewestProposalOfAnApplication(t *testing.T) {
 		live, err := store.LiveProposals(ctx, st.Q())
 		if err != nil || len(live) != 2 {
 			t.Errorf("%d live, %v", len(live), err)
+		}
+	})
+}
+
+func TestARolloutEndsWithItsLastNodes(t *testing.T) {
+	storetest.Both(t, func(t *testing.T, st *store.Store) {
+		for round := range 20 { // two nodes that end together must not each leave the end to the other
+			id := fmt.Sprint("r-", round)
+			nodes := []store.Node{{Rollout: id, Image: "a", State: store.Waiting}, {Rollout: id, Image: "b", State: store.Waiting}}
+			if _, err := store.CreateRollout(t.Context(), st.Q(), store.Rollout{ID: id, State: store.Running}, nodes); err != nil {
+				t.Fatal(err)
+			}
+			var g errgroup.Group
+			for _, image := range []string{"a", "b"} {
+				g.Go(func() error {
+					return st.Tx(t.Context(), func(ctx context.Context, q store.Querier) error {
+						if _, err := store.MoveNode(ctx, q, store.Move{Rollout: id, Image: image, To: store.Skipped, At: 5}); err != nil {
+							return err
+						}
+						return store.Finish(ctx, q, id, 5)
+					})
+				})
+			}
+			if err := g.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			if r, err := store.GetRollout(t.Context(), st.Q(), id); err != nil || r.State != store.Finished || r.EndedAt != 5 {
+				t.Fatalf("round %d: %+v, %v", round, r, err)
+			}
+		}
+	})
+}
+
+func TestTwoMovesOfOneNodeAreBothSeen(t *testing.T) {
+	storetest.Both(t, func(t *testing.T, st *store.Store) {
+		tree(t, st)
+		var g errgroup.Group
+		for i := range 8 {
+			g.Go(func() error {
+				return st.Tx(t.Context(), func(ctx context.Context, q store.Querier) error {
+					_, err := store.MoveNode(ctx, q, store.Move{Rollout: "r-1", Image: "debian", To: store.Building, Reason: fmt.Sprint(i), At: 5,
+						Detail: func(d *store.NodeDetail) { d.Missing = append(d.Missing, fmt.Sprint(i)) }})
+					return err
+				})
+			})
+		}
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := store.GetNode(t.Context(), st.Q(), "r-1", "debian"); err != nil || len(n.Detail.Missing) != 8 {
+			t.Errorf("%d of 8 changes are there: %v, %v", len(n.Detail.Missing), n.Detail.Missing, err)
+		}
+	})
+}
+
+func TestAnEndedRolloutStaysAsItIs(t *testing.T) {
+	storetest.Both(t, func(t *testing.T, st *store.Store) {
+		tree(t, st)
+		set := func(to store.RolloutState) error {
+			return store.SetRollout(t.Context(), st.Q(), "r-1", to, "", 9, "test")
+		}
+		if err := set(store.Cancelled); err != nil {
+			t.Fatal(err)
+		}
+		if err := set(store.Running); err == nil {
+			t.Error("a cancelled rollout runs again")
+		}
+		for _, image := range []string{"debian", "python", "nginx", "app"} {
+			move(t, st, image, store.Skipped)
+		}
+		if err := store.Finish(t.Context(), st.Q(), "r-1", 10); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := store.GetRollout(t.Context(), st.Q(), "r-1"); err != nil || r.State != store.Cancelled || r.EndedAt != 9 {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
+}
+
+func TestANodeCannotWaitForOneThatIsNotThere(t *testing.T) {
+	storetest.Both(t, func(t *testing.T, st *store.Store) {
+		n := store.Node{Rollout: "r-1", Image: "python", State: store.Waiting, Waiting: 1}
+		n.Detail.Step.Parents = []string{"debian"}
+		err := st.Tx(t.Context(), func(ctx context.Context, q store.Querier) error {
+			_, err := store.CreateRollout(ctx, q, store.Rollout{ID: "r-1", State: store.Running}, []store.Node{n})
+			return err
+		})
+		if err == nil || !strings.Contains(err.Error(), "python waits for debian, which is not in it") {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTextsFromOutsideAreCut(t *testing.T) {
+	storetest.Both(t, func(t *testing.T, st *store.Store) {
+		tree(t, st)
+		long := strings.Repeat("ä", 50_000)
+		err := st.Tx(t.Context(), func(ctx context.Context, q store.Querier) error {
+			if _, err := store.MoveNode(ctx, q, store.Move{Rollout: "r-1", Image: "debian", To: store.Failed, Reason: long, At: 5}); err != nil {
+				return err
+			}
+			if err := store.SaveAttempt(ctx, q, store.Attempt{Key: "k", Outcome: "failed", Reason: long}); err != nil {
+				return err
+			}
+			return store.SaveBuild(ctx, q, store.Build{ID: "b", State: "failed", Error: long, Detail: store.BuildDetail{LogTail: slices.Repeat([]string{long}, 200)}})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, _ := store.GetNode(t.Context(), st.Q(), "r-1", "debian")
+		a, _, _ := store.GetAttempt(t.Context(), st.Q(), "k")
+		b, err := store.GetBuild(t.Context(), st.Q(), "b")
+		if err != nil || len(b.Detail.LogTail) != 100 {
+			t.Fatalf("%d lines, %v", len(b.Detail.LogTail), err)
+		}
+		for what, s := range map[string]string{"reason": n.Reason, "memory": a.Reason, "error": b.Error, "log": b.Detail.LogTail[0]} {
+			if len(s) > 2100 || len(s) < 1000 || !utf8.ValidString(s) {
+				t.Errorf("%s: %d bytes", what, len(s))
+			}
 		}
 	})
 }

@@ -155,6 +155,9 @@ func (s *sqlite) migrator(files fs.FS, options ...goose.ProviderOption) (*goose.
 
 func (s *sqlite) close() error {
 	err := s.pool.Close()
+	// A child process that was forked this moment has the descriptor, too, until it becomes another program: closing ours
+	// would leave the lock taken for that long.
+	_ = syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN)
 	if lerr := s.lock.Close(); lerr != nil && !errors.Is(lerr, os.ErrClosed) {
 		err = errors.Join(err, lerr)
 	}

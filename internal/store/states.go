@@ -73,6 +73,9 @@ const (
 	Cancelled RolloutState = "cancelled"
 )
 
+// Ended says that nothing more happens to the rollout.
+func (s RolloutState) Ended() bool { return s == Finished || s == Broken || s == Cancelled }
+
 // ProposalState is how far an application has come since it was told.
 type ProposalState string
 
@@ -80,7 +83,7 @@ const (
 	ProposalPlanned    ProposalState = "planned" // about to be told
 	ProposalOpen       ProposalState = "open"    // pull request open, or CI dispatched
 	ProposalMerged     ProposalState = "merged"
-	ProposalBuilt      ProposalState = "built" // its image stands on the wanted base, proven by layers
+	ProposalBuilt      ProposalState = "built" // its image stands on the wanted base; the nodes say whether layers prove it
 	ProposalClosed     ProposalState = "closed"
 	ProposalSuperseded ProposalState = "superseded"
 )
