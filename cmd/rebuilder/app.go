@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -76,9 +77,14 @@ func NewApp(ctx context.Context, cfg AppConfig) (app *App, err error) {
 			return nil, err
 		}
 	}
-	// The address first: two daemons on one state directory must not get further than this.
-	if a.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
-		return nil, fmt.Errorf("%w (another daemon? choose --listen)", err)
+	// What a person may have got wrong comes first, before anything is started or written.
+	metrics := newTraffic()
+	forge, err := a.forge(c, metrics)
+	if err != nil {
+		return nil, err
+	}
+	if a.listener, err = listen(cfg.Listen); err != nil {
+		return nil, err
 	}
 	if a.store, err = store.Open(ctx, a.dsn(), cfg.Log); err != nil {
 		return nil, err
@@ -86,7 +92,6 @@ func NewApp(ctx context.Context, cfg AppConfig) (app *App, err error) {
 	if a.engine, err = durable.Open(ctx, a.store, durable.Config{Log: cfg.Log}); err != nil {
 		return nil, err
 	}
-	metrics := newTraffic()
 	reg, err := registry.New(registry.Config{Insecure: insecure(c), Log: cfg.Log, Observe: metrics.registry})
 	if err != nil {
 		return nil, err
@@ -98,11 +103,19 @@ func NewApp(ctx context.Context, cfg AppConfig) (app *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	forge, err := a.forge(c, metrics)
-	if err != nil {
-		return nil, err
-	}
 	return a, a.join(c, reg, packages, forge, metrics)
+}
+
+// listen opens the daemon's door.
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, hint(fmt.Errorf("%s is taken: %w", address, syscall.EADDRINUSE), "another daemon may be running there: rebuilder status --server http://%s\nchoose another address with --listen", address)
+	case err != nil:
+		return nil, hint(err, "--listen is a host and a port: 127.0.0.1:5540")
+	}
+	return l, nil
 }
 
 // join makes the parts that decide out of the parts that do.
@@ -272,7 +285,14 @@ func (a *App) forgeToken(c *catalog.Catalog) (func(context.Context) (string, err
 			return "", fmt.Errorf("no token for the forge: set %s, or token_file in [forge]", c.Forge.TokenEnv)
 		}
 		b, err := os.ReadFile(c.Forge.TokenFile)
-		return strings.TrimSpace(string(b)), err
+		if err != nil {
+			return "", fmt.Errorf("token for the forge ([forge] token_file): %w", err)
+		}
+		token := strings.TrimSpace(string(b))
+		if token == "" {
+			return "", fmt.Errorf("token for the forge ([forge] token_file): %s is empty", c.Forge.TokenFile)
+		}
+		return token, nil
 	}
 	_, err := read(context.Background())
 	return read, err

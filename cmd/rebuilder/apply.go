@@ -14,7 +14,8 @@ func newApply(c *cli) *cobra.Command {
 		Short: "Do exactly what a plan shows, and nothing else",
 		Long: `Start the rollout of a plan that "rebuilder plan" printed. It is refused when what the plan rests on has moved
 since, or when it was applied before: make a new plan then.`,
-		Args: wants(1, 1, "a plan's id (see: rebuilder plan)"),
+		Args:              wants(1, 1, "a plan's id", "make one: rebuilder plan"),
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	o := output(cmd, "table", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -79,6 +79,18 @@ func cleanValue(v reflect.Value) {
 	}
 }
 
+// stepStamp is what BuildKit writes before each line of a step's output: "#7 0.814 ".
+var stepStamp = regexp.MustCompile(`^#\d+ \d+(\.\d+)? `)
+
+// overwritten is what a terminal would have shown in the end of a line that was written over, as progress bars are.
+func overwritten(line string) string {
+	i := strings.LastIndexByte(line, '\r')
+	if i < 0 {
+		return line
+	}
+	return stepStamp.FindString(line) + line[i+1:]
+}
+
 const longestLine = 64 << 10 // bytes of a log's line; what is longer is cut into several
 
 // copyClean copies a log line by line, each as soon as it is there.
@@ -87,8 +99,7 @@ func copyClean(w io.Writer, r io.Reader) error {
 	for {
 		line, err := in.ReadSlice('\n')
 		if len(line) > 0 {
-			text := strings.ReplaceAll(strings.TrimRight(string(line), "\r\n"), "\r", "\n")
-			if _, err := fmt.Fprintln(w, cleanText(text)); err != nil {
+			if _, err := fmt.Fprintln(w, cleanText(overwritten(strings.TrimRight(string(line), "\r\n")))); err != nil {
 				return err
 			}
 		}

@@ -46,10 +46,10 @@ func TestCleanReachesEveryString(t *testing.T) {
 func TestLogsAreCleanedLineByLine(t *testing.T) {
 	var out strings.Builder
 	long := strings.Repeat("x", longestLine+10)
-	if err := copyClean(&out, strings.NewReader("10%\r20%\r\n\x1b[1mok\x1b[0m\n"+long+"\nno end")); err != nil {
+	if err := copyClean(&out, strings.NewReader("#7 0.8 10%\r20%\r\nover\rwritten\n\x1b[1mok\x1b[0m\n"+long+"\nno end")); err != nil {
 		t.Fatal(err)
 	}
-	want := "10%\n20%\nok\n" + long[:longestLine] + "\n" + long[longestLine:] + "\nno end\n"
+	want := "#7 0.8 20%\nwritten\nok\n" + long[:longestLine] + "\n" + long[longestLine:] + "\nno end\n"
 	if out.String() != want {
 		t.Errorf("%.200q, want %.200q", out.String(), want)
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,7 +45,7 @@ nothing running.`,
 	f.StringVar(&c.cache, "cache", demoCache(), "directory for what is downloaded once")
 	f.BoolVar(&c.oneshot, "oneshot", false, "end after the loop, with exit status 0 only if all of it is true")
 	f.StringVar(&c.report, "report", "demo-report.json", "where --oneshot writes its report")
-	f.DurationVar(&c.timeout, "timeout", 10*time.Minute, "give up when the loop has not ended after this long")
+	f.DurationVar(&c.timeout, "timeout", 10*time.Minute, "give up when the story has not ended after this long")
 	f.Lookup("cache").DefValue = "the user's cache directory"
 	return cmd
 }
@@ -58,12 +59,18 @@ func demoCache() string {
 }
 
 func runDemo(ctx context.Context, out io.Writer, c demoConfig) error {
+	if os.Geteuid() != 0 {
+		return hint(errors.New("the demo needs root: it makes a root file system and runs a BuildKit of its own"), "run it as root: sudo make demo")
+	}
 	started := time.Now()
 	show := demo.NewProgress(out, demo.ProgressConfig{})
 	if f, ok := out.(*os.File); ok {
 		show = demo.TerminalProgress(f)
 	}
 	defer show.Close()
+	interrupted := context.AfterFunc(ctx, func() { show.Say("stopping: nothing stays behind but the files in " + c.dir) })
+	defer interrupted()
+	show.Say("making a small world in " + c.dir)
 	if err := demo.Clear(c.dir); err != nil {
 		return err
 	}
@@ -72,7 +79,6 @@ func runDemo(ctx context.Context, out io.Writer, c demoConfig) error {
 		return err
 	}
 	defer w.Close()
-	show.Say("world in " + w.Dir)
 	if err := w.Setup(ctx); err != nil {
 		return err
 	}
@@ -81,26 +87,43 @@ func runDemo(ctx context.Context, out io.Writer, c demoConfig) error {
 		return err
 	}
 	defer stop()
-	show.Say("daemon at " + app.URL() + " (log: " + filepath.Join(w.Dir, "daemon.log") + ")")
+	r, err := tellStory(ctx, w, app, show, c.timeout, started)
+	show.Close()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if len(r.Images) > 0 {
+		err = errors.Join(err, demo.Table(out, r))
+	}
+	if err != nil {
+		return hint(err, "the daemon's log says more: %s", daemonLog(w))
+	}
+	interrupted() // from here on an interrupt is the way to end
+	return serveDemo(ctx, out, c, w, app, r)
+}
+
+// tellStory fills the world, publishes the update and follows it to its end. An interrupt ends it early.
+func tellStory(ctx context.Context, w *demo.World, app *App, show *demo.Progress, timeout time.Duration, started time.Time) (demo.Report, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the demo has not come to its end after %s", timeout))
+	defer cancel()
 	client := api.NewClient(app.URL(), "")
 	p := presenter{client, show, map[string]bool{}, map[string]time.Time{}}
+	show.Say("the daemon runs at " + app.URL() + ", its log is " + daemonLog(w))
 	if err := bootstrapDemo(ctx, w, app, client, p); err != nil {
-		return err
+		return demo.Report{}, err
 	}
 	setup := time.Since(started)
 	show.Clear()
-	r, err := publishAndDrive(ctx, w, client, p, c.timeout)
+	r, err := publishAndDrive(ctx, w, client, p)
 	r.SetupSeconds = setup.Seconds()
-	show.Close()
-	if err := errors.Join(err, demo.Table(out, r)); err != nil {
-		return err
-	}
-	return serveDemo(ctx, out, c, app, r)
+	return r, err
 }
+
+func daemonLog(w *demo.World) string { return filepath.Join(w.Dir, "daemon.log") }
 
 // startDemoDaemon runs the daemon inside of this process, as `serve` would.
 func startDemoDaemon(ctx context.Context, w *demo.World) (*App, func(), error) {
-	f, err := os.OpenFile(filepath.Join(w.Dir, "daemon.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(daemonLog(w), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -114,6 +137,9 @@ func startDemoDaemon(ctx context.Context, w *demo.World) (*App, func(), error) {
 	app, err := NewApp(ctx, AppConfig{Catalog: w.Catalog, State: w.StateDirectory, Listen: w.DaemonAddress, Log: log, Env: secrets})
 	if err != nil {
 		f.Close()
+		if errors.Is(err, syscall.EADDRINUSE) { // it was free when the world was made
+			err = hint(err, "somebody else took it just now: run the demo again")
+		}
 		return nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -139,27 +165,29 @@ func bootstrapDemo(ctx context.Context, w *demo.World, app *App, client *api.Cli
 	if err != nil {
 		return err
 	}
+	p.show.Say("the daemon builds the bases for the first time")
 	if err := demo.AwaitBases(ctx, client, len(c.Bases), p.nodes); err != nil {
 		return err
 	}
+	p.show.Say("the forge's CI builds the applications on them")
 	if err := w.Bootstrap(ctx, app.Builder()); err != nil {
 		return err
 	}
+	p.show.Say("the daemon looks at all of it, until it finds nothing to do")
 	return demo.AwaitRest(ctx, client)
 }
 
-func publishAndDrive(ctx context.Context, w *demo.World, client *api.Client, p presenter, timeout time.Duration) (demo.Report, error) {
+func publishAndDrive(ctx context.Context, w *demo.World, client *api.Client, p presenter) (demo.Report, error) {
 	update, err := w.Publish(ctx)
 	if err != nil {
 		return demo.Report{}, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the loop has not ended after %s", timeout))
-	defer cancel()
+	p.show.Clock("since publication", update.At)
 	return w.Drive(ctx, client, update, p.nodes)
 }
 
 // serveDemo ends the one-shot demo with its verdict, or goes on serving until it is interrupted.
-func serveDemo(ctx context.Context, out io.Writer, c demoConfig, app *App, r demo.Report) error {
+func serveDemo(ctx context.Context, out io.Writer, c demoConfig, w *demo.World, app *App, r demo.Report) error {
 	if c.oneshot {
 		if err := demo.WriteReport(c.report, r); err != nil {
 			return err
@@ -169,9 +197,29 @@ func serveDemo(ctx context.Context, out io.Writer, c demoConfig, app *App, r dem
 		}
 		return nil
 	}
-	fmt.Fprintf(out, "\nThe daemon goes on at %s. Try in another terminal:\n  rebuilder status\n  rebuilder graph\n  rebuilder why orders\nCtrl-C ends everything.\n", app.URL())
+	fmt.Fprint(out, invitation(os.Args[0], app.URL(), w.Dir, r))
 	<-ctx.Done()
 	return nil
+}
+
+// invitation says what can be done with the world while it stands.
+func invitation(command, url, dir string, r demo.Report) string {
+	if url != defaultServer {
+		command += " --server " + url
+	}
+	why := "why orders"
+	if len(r.Images) > 0 {
+		why += " " + r.Images[0].Package
+	}
+	return fmt.Sprintf(`
+The daemon goes on: its page is %[1]s/. In another terminal, try:
+  %[2]s status
+  %[2]s graph
+  %[2]s rollouts
+  %[2]s %[3]s
+or change %[4]s and watch what that does.
+Ctrl-C ends everything.
+`, url, command, why, filepath.Join(dir, "bases", "nginx", "Dockerfile"))
 }
 
 // presenter shows nodes as lines.

@@ -118,7 +118,7 @@ func (p *printer) tree(g *graph.Graph, a api.Graph, args []string) {
 	})
 	var rows [][]string
 	for line := range strings.Lines(text) {
-		rows = append(rows, []string{strings.TrimSuffix(line, "\n")})
+		rows = append(rows, strings.Split(strings.TrimSuffix(line, "\n"), "\t"))
 	}
 	p.table("", rows)
 	p.line("%d of %s shown, %d unknown  (%s)", len(a.Images), api.Count(a.Fleet.Images, "image"), a.Fleet.States[api.Unknown], p.asOf(a.AsOf))

@@ -14,9 +14,11 @@ import (
 func newLogs(c *cli) *cobra.Command {
 	var follow bool
 	cmd := &cobra.Command{
-		Use:               "logs IMAGE|BUILD",
-		Short:             "The log of a build, or of an image's newest build",
-		Args:              wants(1, 1, "an image or a build"),
+		Use:   "logs IMAGE|BUILD",
+		Short: "The log of a build, or of an image's newest build",
+		Long: `Print the log of a build as BuildKit wrote it. With the name of an image, its newest build is meant. The ids of
+builds are on "rebuilder rollouts ID" and "rebuilder why IMAGE".`,
+		Args:              wants(1, 1, "an image or a build", "see all images: rebuilder graph"),
 		ValidArgsFunction: c.completeImages,
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the build has ended")

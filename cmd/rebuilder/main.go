@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"rebuilder/internal/api"
 	"rebuilder/internal/catalog"
 )
@@ -25,7 +27,11 @@ const (
 	exitUsage   = 64 // the command was not understood
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)) }
+// The help lists the verbs as they are met, not by their letters; cobra knows no other way to say so.
+func main() {
+	cobra.EnableCommandSorting = false
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+}
 
 // run is the whole command. The first SIGINT or SIGTERM ends ctx, so that everything started is stopped; a second one
 // ends the process as it always would.

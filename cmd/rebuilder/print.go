@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"rebuilder/internal/api"
 )
@@ -18,40 +17,40 @@ import (
 type printer struct {
 	w      io.Writer
 	colour bool
+	width  int       // columns of the terminal; 0: not a terminal, lines may be of any length
 	now    time.Time // the daemon's clock: ages are its ages
 }
 
 func (c *cli) printer(cmd *cobra.Command, now time.Time) *printer {
-	return &printer{w: cmd.OutOrStdout(), colour: c.colour(cmd.OutOrStdout()), now: now}
+	w := cmd.OutOrStdout()
+	return &printer{w: w, colour: c.colour(w), width: terminalWidth(w), now: now}
 }
 
 func (c *cli) colour(w io.Writer) bool {
+	return terminalWidth(w) > 0 && !c.noColor && c.env("NO_COLOR") == "" && c.env("TERM") != "dumb"
+}
+
+// terminalWidth is the number of columns of a terminal, 0 when w is none.
+func terminalWidth(w io.Writer) int {
 	f, ok := w.(*os.File)
-	if !ok || c.noColor || c.env("NO_COLOR") != "" || c.env("TERM") == "dumb" {
-		return false
+	if !ok {
+		return 0
 	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
 }
 
 func (p *printer) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
 
 // table aligns rows of cells.
 func (p *printer) table(indent string, rows [][]string) {
-	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, r := range rows {
-		fmt.Fprintln(t, indent+strings.Join(r, "\t"))
-	}
-	_ = t.Flush() // into memory: cannot fail
-	for line := range strings.Lines(b.String()) {
-		fmt.Fprintln(p.w, strings.TrimRight(line, " \n"))
-	}
+	fmt.Fprint(p.w, columns{indent: indent, width: p.width}.text(rows))
 }
 
-// Every painted cell is longer by the same number of bytes, whatever its colour, so that columns stay aligned.
 const (
-	plain  = "39"
 	red    = "31"
 	green  = "32"
 	yellow = "33"
@@ -65,21 +64,13 @@ func (p *printer) paint(colour, s string) string {
 	return "\x1b[" + colour + "m" + s + "\x1b[39m"
 }
 
-// head is a table's first row, painted as its cells are.
-func (p *printer) head(painted int, names ...string) []string {
-	if painted >= 0 {
-		names[painted] = p.paint(plain, names[painted])
-	}
-	return names
-}
-
 // state paints a state's word, with a mark that needs no colour.
 func (p *printer) state(s string) string {
 	switch s {
 	case "current", "done", "unchanged", "built", "ok":
 		return p.paint(green, "✓ "+s)
 	case "skipped":
-		return p.paint(plain, "- "+s)
+		return "- " + s
 	case "rebuilding", "building", "testing", "scanning", "promoting", "running", "planned":
 		return p.paint(blue, "◐ "+s)
 	case "awaiting", "telling", "waiting", "open", "merged", "paused":

@@ -56,7 +56,7 @@ func (p *printer) rollouts(all api.Rollouts) {
 	if len(all.Rollouts) == 0 {
 		return
 	}
-	rows := [][]string{p.head(1, "ROLLOUT", "STATE", "IMAGES WELL", "STARTED", "TOOK", "CAUSE")}
+	rows := [][]string{{"ROLLOUT", "STATE", "IMAGES WELL", "STARTED", "TOOK", "CAUSE"}}
 	for _, r := range all.Rollouts {
 		rows = append(rows, p.rolloutRow(r))
 	}
@@ -92,11 +92,11 @@ func (p *printer) rollout(r api.Rollout) {
 		p.line("Patch    published %s%s", p.when(r.PublishedAt), p.lead(r))
 	}
 	p.line("Images   %d of %d finished, %d well", r.Ended, r.Images, r.Good)
-	rows := [][]string{p.head(1, "IMAGE", "STATE", "FOR", "WHAT IT DOES OR WAITS FOR")}
+	rows := [][]string{{"IMAGE", "STATE", "FOR", "WHAT IT DOES OR WAITS FOR"}}
 	for _, n := range r.Nodes {
 		rows = append(rows, []string{n.Image, p.state(n.State), p.age(n.Since), n.Sentence})
 		for _, more := range p.nodeMore(n) {
-			rows = append(rows, []string{"", p.paint(plain, ""), "", more})
+			rows = append(rows, []string{"", "", "", more})
 		}
 	}
 	p.table("  ", rows)
@@ -119,10 +119,10 @@ func (p *printer) nodeMore(n api.Node) []string {
 			from = "nothing"
 		}
 		s := from + " -> " + api.Short(n.After)
-		if len(n.Changes) > 0 {
-			s += ", " + api.Count(len(n.Changes), "package") + " changed"
+		if changed := api.Count(len(n.Changes), "package") + " changed"; len(n.Changes) > 0 && !strings.Contains(n.Sentence, changed) {
+			s += ", " + changed
 		}
-		if n.Proven {
+		if n.Proven && n.Kind == "base" { // an application that is done says so itself
 			s += ", proven by its layers"
 		}
 		out = append(out, s)
@@ -148,7 +148,7 @@ func (p *printer) proposals(all []api.Proposal) {
 		return
 	}
 	p.line("Told     %s", api.Count(len(all), "application"))
-	rows := [][]string{p.head(2, "APPLICATION", "HOW", "STATE", "WHAT BECAME OF IT")}
+	rows := [][]string{{"APPLICATION", "HOW", "STATE", "WHAT BECAME OF IT"}}
 	for _, q := range all {
 		how := q.Strategy
 		if q.Number > 0 {

@@ -34,10 +34,10 @@ const exitTable = `Exit codes:
 // verbs lists every command, in the order of the help.
 func verbs(c *cli) []*cobra.Command {
 	return []*cobra.Command{
-		grouped("daemon", newServe()), grouped("daemon", newDemo()), grouped("daemon", newInit()), grouped("daemon", newCatalog()),
+		grouped("daemon", newDemo()), grouped("daemon", newInit()), grouped("daemon", newCatalog()), grouped("daemon", newServe()),
 		grouped("ask", newStatus(c)), grouped("ask", newPlan(c)), grouped("ask", newApply(c)), grouped("ask", newRollouts(c)),
 		grouped("ask", newGraph(c)), grouped("ask", newWhy(c)), grouped("ask", newLogs(c)),
-		newVersion(), newBuildkitd(),
+		grouped("more", newVersion()), newBuildkitd(),
 	}
 }
 
@@ -55,7 +55,8 @@ func newRoot(env func(string) string) *cobra.Command {
 that stand on them, and prove that it arrived.
 
 ` + exitTable,
-		Example: `  rebuilder init                write a commented catalog.toml
+		Example: `  rebuilder demo                see what it does, in a small world of its own
+  rebuilder init                write a commented catalog.toml
   rebuilder catalog check       see whether it is right
   rebuilder serve               run the daemon
   rebuilder status              how things are, and what needs you
@@ -71,7 +72,9 @@ that stand on them, and prove that it arrived.
 	f := root.PersistentFlags()
 	f.StringVar(&c.server, "server", "", "address of the daemon (env REBUILDER_SERVER; default "+defaultServer+")")
 	f.BoolVar(&c.noColor, "no-color", false, "no colours (env NO_COLOR does it, too)")
-	root.AddGroup(&cobra.Group{ID: "daemon", Title: "Run it:"}, &cobra.Group{ID: "ask", Title: "Ask the daemon:"})
+	root.AddGroup(&cobra.Group{ID: "daemon", Title: "Run it:"}, &cobra.Group{ID: "ask", Title: "Ask the daemon:"}, &cobra.Group{ID: "more", Title: "More:"})
+	root.SetHelpCommandGroupID("more")
+	root.SetCompletionCommandGroupID("more")
 	root.AddCommand(verbs(c)...)
 	return root
 }
@@ -82,9 +85,18 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	}
 	err := fmt.Errorf("there is no command %q", args[0])
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		return &exit{exitUsage, hint(err, "did you mean %s?", strings.Join(near, " or "))}
+		return &exit{exitUsage, hint(err, "did you mean: %s", nearest(cmd, near))}
 	}
 	return usage(cmd, err)
+}
+
+// nearest are commands as they would be typed.
+func nearest(cmd *cobra.Command, names []string) string {
+	var typed []string
+	for _, n := range names {
+		typed = append(typed, cmd.CommandPath()+" "+n)
+	}
+	return strings.Join(typed, ", or ")
 }
 
 // usage is the error of a command that was not understood.
@@ -92,10 +104,12 @@ func usage(cmd *cobra.Command, err error) error {
 	return &exit{exitUsage, hint(err, "see: %s --help", cmd.CommandPath())}
 }
 
-// wants checks the number of arguments; what says what they are.
-func wants(least, most int, what string) cobra.PositionalArgs {
+// wants checks the number of arguments; what says what they are, where on where they can be seen.
+func wants(least, most int, what string, where ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch n := len(args); {
+		case n < least && len(where) > 0:
+			return &exit{exitUsage, hint(fmt.Errorf("%s is missing", what), "%s", strings.Join(where, "\n"))}
 		case n < least:
 			return usage(cmd, fmt.Errorf("%s is missing", what))
 		case n > most:

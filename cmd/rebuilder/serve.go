@@ -24,13 +24,13 @@ runc) unless the catalog names one.
 
 Secrets come from the environment or from files that the catalog names, never from the catalog:
   REBUILDER_FORGE_TOKEN   token for the forge ([forge] token_env and token_file say otherwise)
-  REBUILDER_API_TOKEN     asked of those who apply plans from other machines`,
+  REBUILDER_API_TOKEN     asked of everybody who makes or applies plans; without one only this machine may`,
 		Example: "  rebuilder serve --catalog catalog.toml --state /var/lib/rebuilder",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := newLog(cmd.ErrOrStderr(), level, asJSON)
 			if err != nil {
-				return err
+				return usage(cmd, err)
 			}
 			cfg.Log = log
 			return serve(cmd.Context(), cfg)
@@ -40,7 +40,7 @@ Secrets come from the environment or from files that the catalog names, never fr
 	f.StringVar(&cfg.Catalog, "catalog", "catalog.toml", "the catalog")
 	f.StringVar(&cfg.State, "state", "state", "directory for everything that the daemon keeps")
 	f.StringVar(&cfg.Database, "database", os.Getenv("REBUILDER_DATABASE"), "PostgreSQL URL; without one SQLite in the state directory (env REBUILDER_DATABASE)")
-	f.StringVar(&cfg.Listen, "listen", "127.0.0.1:5540", "address of API and pages")
+	f.StringVar(&cfg.Listen, "listen", "127.0.0.1:5540", "host:port of the API and the status page")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&asJSON, "log-json", false, "log as JSON")
 	f.Lookup("database").DefValue = ""

@@ -98,7 +98,7 @@ func (p *printer) needs(all []api.Need) {
 		rows = append(rows, []string{n.What, p.state(n.State), why})
 		for _, more := range []string{said("can act: ", n.Who), n.URL, n.Command} {
 			if more != "" {
-				rows = append(rows, []string{"", p.paint(plain, ""), more})
+				rows = append(rows, []string{"", "", more})
 			}
 		}
 	}

@@ -16,7 +16,7 @@ func newWhy(c *cli) *cobra.Command {
 		Long: `Say what an image stands on and on what evidence, whether it is current, which patches are available and who must
 bring them in, what was done with it last, and what is waited for. With PACKAGE, say which layer and which image brought
 that package in, and whether a newer one is known.`,
-		Args:              wants(1, 2, "an image (see: rebuilder graph)"),
+		Args:              wants(1, 2, "an image", "see all: rebuilder graph"),
 		ValidArgsFunction: c.completeImages,
 	}
 	o := output(cmd, "table", "json")
@@ -150,13 +150,13 @@ func (p *printer) last(w api.Why) {
 		p.line("Before   no rollout has had it in hand")
 		return
 	}
-	p.line("Before   in the last %s", api.Count(len(w.Last), "rollout"))
+	p.line("Before   in %s, the newest first", api.Count(len(w.Last), "rollout"))
 	var rows [][]string
 	for _, n := range w.Last {
 		rows = append(rows, []string{n.Rollout, p.state(n.State), p.age(n.Since) + " ago", n.Sentence})
 		for _, m := range n.Missing {
 			if m != n.Sentence {
-				rows = append(rows, []string{"", p.paint(plain, ""), "", m})
+				rows = append(rows, []string{"", "", "", m})
 			}
 		}
 	}

@@ -36,8 +36,15 @@ type Progress struct {
 	mu     sync.Mutex
 	order  []string // images, as they came
 	latest map[string]Update
+	clock  clock
 	drawn  int // lines on the screen that will be drawn over
 	closed bool
+}
+
+// clock is a line below the images that says how long something has been going on.
+type clock struct {
+	words string
+	since time.Time
 }
 
 // ProgressConfig says how to show. Its zero value shows plain lines.
@@ -113,10 +120,21 @@ func (p *Progress) Say(line string) {
 	p.print(line + "\n")
 }
 
-// Clear forgets the images; their last lines stay where they are.
+// Clock shows below the images, in place only, how long it is since a time: "12.3 s since publication".
+func (p *Progress) Clock(words string, since time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clock = clock{words, since}
+}
+
+// Clear forgets the images and the clock; the images' last lines stay where they are.
 func (p *Progress) Clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.live && !p.closed {
+		p.clock = clock{}
+		p.draw("")
+	}
 	p.order, p.latest, p.drawn = nil, map[string]Update{}, 0
 }
 
@@ -128,6 +146,7 @@ func (p *Progress) Close() {
 		return
 	}
 	if p.live {
+		p.clock = clock{}
 		p.draw("")
 	}
 	p.closed = true
@@ -167,6 +186,10 @@ func (p *Progress) draw(above string) {
 		b.WriteString(cut(p.line(p.latest[image]), p.width()-1) + "\n")
 	}
 	p.drawn = len(p.order)
+	if p.clock.words != "" {
+		b.WriteString(cut(fmt.Sprintf("%s %s", took(p.now().Sub(p.clock.since).Seconds()), p.clock.words), p.width()-1) + "\n")
+		p.drawn++
+	}
 	p.print(b.String())
 }
 
@@ -174,19 +197,22 @@ func (p *Progress) draw(above string) {
 func (p *Progress) print(s string) { _, _ = io.WriteString(p.w, s) }
 
 func (p *Progress) line(u Update) string {
-	took := ""
+	elapsed := ""
 	if !u.Started.IsZero() {
 		end := u.Ended
 		if end.IsZero() {
 			end = p.now()
 		}
-		took = fmt.Sprintf("%6.1fs", max(0, end.Sub(u.Started).Seconds()))
+		elapsed = took(end.Sub(u.Started).Seconds())
 	}
 	if !p.live && u.Ended.IsZero() {
-		took = "" // a line that stays says nothing of a time that goes on
+		elapsed = "" // a line that stays says nothing of a time that goes on
 	}
-	return strings.TrimRight(fmt.Sprintf("%-20s %-11s %7s  %s", u.Image, u.State, took, oneLine(u.Detail)), " ")
+	return strings.TrimRight(fmt.Sprintf("%-20s %-11s %8s  %s", u.Image, u.State, elapsed, oneLine(u.Detail)), " ")
 }
+
+// took is a time that went by, as all of the demo's output says it.
+func took(seconds float64) string { return fmt.Sprintf("%.1f s", max(0, seconds)) }
 
 // shownLog is how many lines of a log are shown.
 const shownLog = 15

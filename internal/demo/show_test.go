@@ -72,6 +72,7 @@ func show(c demo.ProgressConfig) string {
 	p.Update(debian)
 	p.Update(debian) // nothing new
 	p.Say("published libssl3")
+	p.Clock("since publication", published)
 	debian.State, debian.Detail, debian.Ended = "done", "", published.Add(12340*time.Millisecond)
 	p.Update(debian)
 	p.Update(demo.Update{

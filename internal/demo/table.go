@@ -3,18 +3,25 @@ package demo
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 )
 
 // Table writes the report as a plain, aligned table with a closing sentence.
 func Table(w io.Writer, r Report) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "IMAGE\tKIND\tOLD\tNEW\tPACKAGE\tBEFORE\tAFTER\tPROVEN\tSECONDS")
+	rows := [][]string{{"IMAGE", "OLD", "NEW", "BEFORE", "AFTER", "PROVEN AFTER"}}
 	for _, i := range r.Images {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.1f\n", i.Name, i.Kind, short(i.OldDigest), short(i.NewDigest),
-			dash(i.Package), dash(i.From), dash(i.To), yesNo(i.Proven), i.Seconds)
+		rows = append(rows, []string{i.Name, short(i.OldDigest), short(i.NewDigest), dash(i.From), dash(i.To), proven(i)})
+	}
+	if p := r.packages(); len(p) > 0 {
+		if _, err := fmt.Fprintf(w, "\n%s, before and after:\n\n", strings.Join(p, ", ")); err != nil {
+			return err
+		}
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(t, strings.Join(row, "\t"))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -23,25 +30,40 @@ func Table(w io.Writer, r Report) error {
 	return err
 }
 
+// packages are those that the images were rebuilt for; one, as a rule.
+func (r Report) packages() []string {
+	var out []string
+	for _, i := range r.Images {
+		if i.Package != "" && !slices.Contains(out, i.Package) {
+			out = append(out, i.Package)
+		}
+	}
+	return out
+}
+
+// proven says how long after publication, in tenths aligned for up to 999 seconds.
+func proven(i ReportImage) string {
+	if !i.Proven {
+		return "      NO"
+	}
+	return fmt.Sprintf("%8s", took(i.Seconds))
+}
+
 // sentence sums the report up.
 func (r Report) sentence() string {
-	proven := 0
+	good := 0
 	for _, i := range r.Images {
 		if i.Proven {
-			proven++
+			good++
 		}
 	}
 	noticed := "not noticed"
 	if !r.NoticedAt.IsZero() {
-		noticed = "noticed after " + seconds(r.NoticedAt.Sub(r.PublishedAt).Seconds())
+		noticed = "noticed after " + took(r.NoticedAt.Sub(r.PublishedAt).Seconds())
 	}
 	return fmt.Sprintf("%d of %d images proven %s after publication; %s, %s, %s; set-up took %s.",
-		proven, len(r.Images), seconds(r.LoopSeconds), noticed, count(r.PullRequests, "pull request"),
-		count(r.Dispatches, "dispatch"), seconds(r.SetupSeconds))
-}
-
-func seconds(s float64) string {
-	return (time.Duration(s*10) * time.Second / 10).String()
+		good, len(r.Images), took(r.LoopSeconds), noticed, count(r.PullRequests, "pull request"),
+		count(r.Dispatches, "dispatch"), took(r.SetupSeconds))
 }
 
 func count(n int, what string) string {
@@ -66,11 +88,4 @@ func dash(s string) string {
 		return "-"
 	}
 	return s
-}
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "NO"
 }

@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -85,19 +88,33 @@ func (l *Loop) Wake() {
 // Run looks until ctx ends. A look that fails is logged and shown, and tried again in time.
 func (l *Loop) Run(ctx context.Context) {
 	for {
+		began := l.now()
 		if err := l.Once(ctx); err != nil && ctx.Err() == nil {
 			l.log.Error("look failed", "error", err)
 		}
-		t := time.NewTimer(time.Until(l.Last().Next))
-		select {
-		case <-ctx.Done():
-			t.Stop()
+		if !sleep(ctx, breath(l.now().Sub(began)), nil) || !sleep(ctx, l.Last().Next.Sub(l.now()), l.wake) {
 			return
-		case <-t.C:
-		case <-l.wake:
-			t.Stop()
 		}
 	}
+}
+
+// breath is the pause after a look that took so long: a rollout that is busy wakes the loop with each step, and must not
+// make it ask registries and forges without a rest.
+func breath(took time.Duration) time.Duration {
+	return min(max(took, 100*time.Millisecond), time.Minute)
+}
+
+// sleep waits for d or until woken; it says no when ctx ended first.
+func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+	case <-wake:
+	}
+	return true
 }
 
 // Once looks once: it is the whole of what the daemon decides. Without a change in the world it writes nothing outside
@@ -133,7 +150,7 @@ func (l *Loop) look(ctx context.Context, c *catalog.Catalog) error {
 	if c.Rollout.Automatic && !p.Empty() && p.Due(l.now()) {
 		id, err := l.rollouts.Start(ctx, p, rollout.Actor{Name: "rebuilder", Kind: "automation", Rule: "watch"})
 		if err != nil {
-			return err
+			return errors.Join(err, l.rollouts.Resume(ctx)) // what runs already must not wait for what cannot start
 		}
 		l.log.Info("rollout started", "rollout", id, "plan", p.ID, "title", p.Title, "steps", len(p.Steps))
 		return nil
@@ -174,8 +191,8 @@ func (l *Loop) Apply(ctx context.Context, id string, by rollout.Actor) (string, 
 	if err != nil {
 		return "", err
 	}
-	if n, err := store.RolloutsOfPlan(ctx, l.store.Q(), id); err != nil || n > 0 {
-		return "", errors.Join(err, fmt.Errorf("plan %s: %w", id, ErrApplied))
+	if err := l.applied(ctx, id); err != nil {
+		return "", fmt.Errorf("plan %s: %w", id, err)
 	}
 	l.reload()
 	now, _, err := l.plan(ctx, l.Catalog())
@@ -198,22 +215,58 @@ var (
 	ErrNothing = errors.New("has nothing to do")
 )
 
-// moved names the first input that is not what it was.
+// remembered is how many rollouts are looked through for those of a plan.
+const remembered = 200
+
+// applied refuses a plan that was applied before. One whose rollouts all failed or were cancelled may be applied again, if
+// the world is still what it rests on: that is for a person to try.
+func (l *Loop) applied(ctx context.Context, id string) error {
+	n, err := store.RolloutsOfPlan(ctx, l.store.Q(), id)
+	if err != nil || n == 0 {
+		return err
+	}
+	all, err := store.Rollouts(ctx, l.store.Q(), remembered)
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		if r.Plan != id {
+			continue
+		}
+		if r.State != store.Broken && r.State != store.Cancelled {
+			return fmt.Errorf("%w, by rollout %s", ErrApplied, r.ID)
+		}
+		n--
+	}
+	if n > 0 {
+		return ErrApplied
+	}
+	return nil
+}
+
+// moved names the inputs that are not what they were, or are not known any more.
 func moved(was, is *plan.Plan) string {
-	old := map[string]string{}
+	old, changed := map[string]string{}, []string{}
 	for _, i := range was.Inputs {
 		old[i.Name] = i.Value
 	}
 	for _, i := range is.Inputs {
 		if v, ok := old[i.Name]; !ok || v != i.Value {
-			return i.Name + " is not what it was"
+			changed = append(changed, i.Name+" is not what it was")
 		}
 		delete(old, i.Name)
 	}
-	for name := range old {
-		return name + " is gone"
+	for _, name := range slices.Sorted(maps.Keys(old)) {
+		changed = append(changed, name+" is not known now")
 	}
-	return "its steps are others now"
+	if len(changed) == 0 {
+		return "its steps are others now"
+	}
+	const most = 5
+	if n := len(changed) - most; n > 0 {
+		changed = append(changed[:most], fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(changed, ", ")
 }
 
 // reload reads the catalog when the file changed. A broken one is said and not used.
