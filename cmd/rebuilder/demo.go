@@ -93,7 +93,7 @@ func runDemo(ctx context.Context, out io.Writer, c demoConfig) error {
 		return ctx.Err()
 	}
 	if len(r.Images) > 0 {
-		err = errors.Join(err, demo.Table(out, r))
+		err = errors.Join(err, demo.Table(out, r, terminalWidth(out)))
 	}
 	if err != nil {
 		return hint(err, "the daemon's log says more: %s", daemonLog(w))

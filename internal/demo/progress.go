@@ -109,15 +109,18 @@ func (p *Progress) Update(u Update) {
 	p.draw(above)
 }
 
-// Say prints a line above the images.
+// Say prints a line above the images; on a terminal it is broken between words.
 func (p *Progress) Say(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.live && !p.closed {
-		p.draw(line + "\n")
-		return
+	switch {
+	case !p.live:
+		p.print(line + "\n")
+	case p.closed:
+		p.print(fold(line, p.width()) + "\n")
+	default:
+		p.draw(fold(line, p.width()) + "\n")
 	}
-	p.print(line + "\n")
 }
 
 // Clock shows below the images, in place only, how long it is since a time: "12.3 s since publication".
@@ -175,6 +178,9 @@ func (p *Progress) tick(every time.Duration) {
 // draw goes up to the first image's line, prints what stays above, and draws all images anew, in one write.
 func (p *Progress) draw(above string) {
 	var b strings.Builder
+	if p.drawn > 0 || above != "" {
+		b.WriteByte('\r') // the terminal may have written "^C" where the cursor was
+	}
 	if p.drawn > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", p.drawn)
 	}
@@ -233,6 +239,25 @@ func oneLine(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// fold breaks a line between words so that it fits; what goes on is indented. A longer word stays whole: it may be an
+// address to be copied.
+func fold(s string, columns int) string {
+	words := strings.Fields(s)
+	if len([]rune(s)) < columns || len(words) == 0 {
+		return s
+	}
+	out, used := words[0], len([]rune(words[0]))
+	for _, word := range words[1:] {
+		n := len([]rune(word))
+		if used+1+n < columns {
+			out, used = out+" "+word, used+1+n
+		} else {
+			out, used = out+"\n  "+word, 2+n
+		}
+	}
+	return out
 }
 
 // cut shortens to a number of columns.

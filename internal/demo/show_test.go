@@ -31,9 +31,11 @@ func report() demo.Report {
 }
 
 func TestTable(t *testing.T) {
-	var b strings.Builder
-	must(t, demo.Table(&b, report()))
-	golden(t, "table", b.String())
+	for name, width := range map[string]int{"table": 0, "table-narrow": 60} {
+		var b strings.Builder
+		must(t, demo.Table(&b, report(), width))
+		golden(t, name, b.String())
+	}
 }
 
 func TestReportHasExactlyItsFields(t *testing.T) {
@@ -71,7 +73,7 @@ func show(c demo.ProgressConfig) string {
 	p.Update(demo.Update{Image: "base/python", State: "waiting", Detail: "for base/debian"})
 	p.Update(debian)
 	p.Update(debian) // nothing new
-	p.Say("published libssl3")
+	p.Say("published libssl3 3.0.20-1~deb12u2 -> 3.0.22-1~deb12u2 (security suite)")
 	p.Clock("since publication", published)
 	debian.State, debian.Detail, debian.Ended = "done", "", published.Add(12340*time.Millisecond)
 	p.Update(debian)

@@ -8,26 +8,46 @@ import (
 	"text/tabwriter"
 )
 
-// Table writes the report as a plain, aligned table with a closing sentence.
-func Table(w io.Writer, r Report) error {
-	rows := [][]string{{"IMAGE", "OLD", "NEW", "BEFORE", "AFTER", "PROVEN AFTER"}}
-	for _, i := range r.Images {
-		rows = append(rows, []string{i.Name, short(i.OldDigest), short(i.NewDigest), dash(i.From), dash(i.To), proven(i)})
-	}
+// Table writes the report as a plain, aligned table with a closing sentence. Where the terminal's width is known (not 0) and
+// too small, each image has a few lines of its own instead of a row.
+func Table(w io.Writer, r Report, width int) error {
+	var b strings.Builder
 	if p := r.packages(); len(p) > 0 {
-		if _, err := fmt.Fprintf(w, "\n%s, before and after:\n\n", strings.Join(p, ", ")); err != nil {
-			return err
-		}
+		fmt.Fprintf(&b, "\n%s, before and after:\n\n", strings.Join(p, ", "))
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		fmt.Fprintln(t, strings.Join(row, "\t"))
+	rows := table(r)
+	if width > 0 && len(rows[:strings.IndexByte(rows, '\n')]) >= width {
+		rows = paragraphs(r)
 	}
-	if err := t.Flush(); err != nil {
-		return err
+	b.WriteString(rows + "\n")
+	for _, s := range r.sentences() {
+		b.WriteString(s + "\n")
 	}
-	_, err := fmt.Fprintf(w, "\n%s\n", r.sentence())
+	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func table(r Report) string {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "IMAGE\tOLD\tNEW\tBEFORE\tAFTER\tPROVEN AFTER")
+	for _, i := range r.Images {
+		fmt.Fprintln(t, strings.Join([]string{i.Name, short(i.OldDigest), short(i.NewDigest), dash(i.From), dash(i.To), proven(i)}, "\t"))
+	}
+	_ = t.Flush() // into memory
+	return b.String()
+}
+
+func paragraphs(r Report) string {
+	var b strings.Builder
+	for _, i := range r.Images {
+		after := "proven after " + took(i.Seconds)
+		if !i.Proven {
+			after = "NOT proven"
+		}
+		fmt.Fprintf(&b, "%s: %s\n  %s -> %s\n  %s -> %s\n", i.Name, after, short(i.OldDigest), short(i.NewDigest), dash(i.From), dash(i.To))
+	}
+	return b.String()
 }
 
 // packages are those that the images were rebuilt for; one, as a rule.
@@ -49,8 +69,8 @@ func proven(i ReportImage) string {
 	return fmt.Sprintf("%8s", took(i.Seconds))
 }
 
-// sentence sums the report up.
-func (r Report) sentence() string {
+// sentences sum the report up.
+func (r Report) sentences() []string {
 	good := 0
 	for _, i := range r.Images {
 		if i.Proven {
@@ -61,9 +81,10 @@ func (r Report) sentence() string {
 	if !r.NoticedAt.IsZero() {
 		noticed = "noticed after " + took(r.NoticedAt.Sub(r.PublishedAt).Seconds())
 	}
-	return fmt.Sprintf("%d of %d images proven %s after publication; %s, %s, %s; set-up took %s.",
-		good, len(r.Images), took(r.LoopSeconds), noticed, count(r.PullRequests, "pull request"),
-		count(r.Dispatches, "dispatch"), took(r.SetupSeconds))
+	return []string{
+		fmt.Sprintf("%d of %d images proven %s after publication; %s.", good, len(r.Images), took(r.LoopSeconds), noticed),
+		fmt.Sprintf("%s, %s; set-up took %s.", count(r.PullRequests, "pull request"), count(r.Dispatches, "dispatch"), took(r.SetupSeconds)),
+	}
 }
 
 func count(n int, what string) string {
