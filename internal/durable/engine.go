@@ -93,7 +93,7 @@ func Open(ctx context.Context, st *store.Store, cfg Config) (*Engine, error) {
 	}
 	claim, err := st.Claim(ctx, "replica "+cfg.ExecutorID)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("durable: %w: stop that one, or give this one another name", err)
 	}
 	e := &Engine{store: st, claim: claim, cfg: cfg}
 	if err := st.Startup(ctx, e.open); err != nil {

@@ -50,6 +50,9 @@ func (e *Moved) Error() string {
 		e.Channel, shown(e.Found), shown(e.Expected), e.Want)
 }
 
+// Temporary says no: trying again does not help.
+func (e *Moved) Temporary() bool { return false }
+
 // ReleaseTaken says that the release tag stands for another digest. Release tags are never moved.
 type ReleaseTaken struct {
 	Release     string // "registry.example.com/base/debian:20261121-1a2b3c4d"
@@ -59,6 +62,9 @@ type ReleaseTaken struct {
 func (e *ReleaseTaken) Error() string {
 	return fmt.Sprintf("release %s is %s already and is never moved: name another release for %s", e.Release, e.Found, e.Want)
 }
+
+// Temporary says no: trying again does not help.
+func (e *ReleaseTaken) Temporary() bool { return false }
 
 // Promote makes the release tag and then moves the channel, each only when that is still to be done. A channel that
 // points to r.Digest already is success. It returns *Moved when the channel points to neither r.Expect nor r.Digest

@@ -59,12 +59,19 @@ func (r *Runner) told(ctx context.Context, q store.Querier, t Turn, p store.Prop
 	m := store.Move{Rollout: t.Rollout, Image: t.Image, To: store.Telling, At: r.cfg.Now().UnixMilli(), Rule: p.Strategy, Who: "owner of " + p.Repository,
 		Detail: func(d *store.NodeDetail) { d.Key, d.URL, d.Number = p.Key, p.URL, p.Number }}
 	// Follow may be ending this proposal at this moment. The lock makes one of the two see what the other did.
-	if err := store.LockProposal(ctx, q, p.Key); err != nil {
+	if _, err := store.LockRollout(ctx, q, t.Rollout); err != nil {
 		return err
 	}
 	now, _, err := store.GetProposal(ctx, q, p.Key)
 	if err != nil {
 		return err
+	}
+	n, err := store.GetNode(ctx, q, t.Rollout, t.Image)
+	if err != nil {
+		return err
+	}
+	if n.State.Ended() {
+		return r.overtaken(ctx, q, now, n)
 	}
 	switch {
 	case now.State == store.ProposalBuilt:
@@ -84,7 +91,16 @@ func (r *Runner) told(ctx context.Context, q store.Querier, t Turn, p store.Prop
 	return store.Finish(ctx, q, t.Rollout, m.At)
 }
 
-// tell proposes or dispatches, once for an application in a rollout: the second image of the same application finds it
+// overtaken ends a proposal whose node was ended while it was made, as a newer rollout does.
+func (r *Runner) overtaken(ctx context.Context, q store.Querier, p store.Proposal, n store.Node) error {
+	if n.State != store.Skipped || p.EndedAt > 0 {
+		return nil
+	}
+	p.State, p.Reason, p.EndedAt = store.ProposalSuperseded, n.Reason, r.cfg.Now().UnixMilli()
+	return store.SaveProposal(ctx, q, p)
+}
+
+// tell proposes or dispatches, once for an application in a rollout: its images take turns, and the second one finds it
 // done.
 func (r *Runner) tell(ctx context.Context, t Turn) (store.Proposal, error) {
 	app, _, f := r.application(t.Image)
@@ -94,6 +110,14 @@ func (r *Runner) tell(ctx context.Context, t Turn) (store.Proposal, error) {
 	if r.forge == nil {
 		return store.Proposal{}, fail("the catalog has no [forge], so that nobody can be told")
 	}
+	key := "tell " + t.Rollout + " " + app.Name
+	unlock := r.telling.lock(key)
+	defer unlock()
+	claim, err := r.store.Claim(ctx, key) // against other replicas
+	if err != nil {
+		return store.Proposal{}, err
+	}
+	defer claim.Release()
 	facts, err := r.applicationFacts(ctx, app)
 	if err != nil {
 		return store.Proposal{}, err
@@ -105,7 +129,6 @@ func (r *Runner) tell(ctx context.Context, t Turn) (store.Proposal, error) {
 	if f := r.needless(ctx, t); f != nil {
 		return store.Proposal{}, f
 	}
-	key := "tell " + t.Rollout + " " + app.Name
 	p, _, err := store.GetProposal(ctx, r.store.Q(), key)
 	if err != nil {
 		return p, err
@@ -230,13 +253,33 @@ func (r *Runner) propose(ctx context.Context, t Turn, app catalog.Application, f
 	case pr.Human:
 		return &failure{State: store.Blocked, Reason: fmt.Sprintf("pull request #%d has commits by somebody else; it was left alone", pr.Number), Who: "owner of " + app.Repository}
 	case pr.State == notify.Closed:
-		p.State, p.Reason, p.EndedAt = store.ProposalClosed, "closed without merging", r.cfg.Now().UnixMilli()
-		if err := store.SaveProposal(ctx, r.store.Q(), *p); err != nil {
-			return err
-		}
-		return &failure{State: store.Skipped, Reason: fmt.Sprintf("pull request #%d was closed without merging: this digest is not proposed again", pr.Number)}
+		return r.declined(ctx, p, "was closed without merging")
+	case pr.State == notify.Merged && pr.Number > 0:
+		return r.mergedBefore(ctx, app, commit, p)
 	}
 	return nil
+}
+
+// mergedBefore is asked when the very change that was to be proposed has been merged, and was not there when the
+// Dockerfiles were read: it came in between, or a person has taken it back since.
+func (r *Runner) mergedBefore(ctx context.Context, app catalog.Application, read string, p *store.Proposal) error {
+	tip, err := r.forge.Head(ctx, app.Repository, app.Branch)
+	if err != nil {
+		return err
+	}
+	if tip != read {
+		return fmt.Errorf("%s moved from %.12s to %.12s while it was proposed to", app.Repository, read, tip)
+	}
+	return r.declined(ctx, p, "was merged and taken back")
+}
+
+// declined remembers that a person said no to these digests.
+func (r *Runner) declined(ctx context.Context, p *store.Proposal, how string) error {
+	p.State, p.Reason, p.EndedAt = store.ProposalClosed, how, r.cfg.Now().UnixMilli()
+	if err := store.SaveProposal(ctx, r.store.Q(), *p); err != nil {
+		return err
+	}
+	return &failure{State: store.Skipped, Reason: fmt.Sprintf("pull request #%d %s: this digest is not proposed again", p.Number, how)}
 }
 
 // line is one reference that a pull request changes.

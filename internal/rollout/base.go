@@ -93,7 +93,8 @@ type inputs struct {
 	plan.Inputs
 	Key       string
 	Reference string // the channel
-	Before    string // digest on the channel now; empty when none
+	Before    string // image on the channel now, by the digest of its manifest; empty when none
+	Channel   string // what the channel itself points to, which is an index when somebody else pushed one
 	Step      plan.Step
 }
 
@@ -106,6 +107,10 @@ func (r *Runner) inputs(ctx context.Context, t Turn) (inputs, error) {
 	if err != nil {
 		return inputs{}, err
 	}
+	channel, err := r.registry.Digest(ctx, b.Reference())
+	if err != nil {
+		return inputs{}, err
+	}
 	in, now, err := r.facts.Base(ctx, r.catalog(), b)
 	if err != nil {
 		return inputs{}, err
@@ -113,6 +118,9 @@ func (r *Runner) inputs(ctx context.Context, t Turn) (inputs, error) {
 	out := inputs{Inputs: in, Key: in.Key(), Reference: b.Reference(), Step: n.Detail.Step}
 	if now.Exists() {
 		out.Before = now.Digest.String()
+	}
+	if channel != (v1.Hash{}) {
+		out.Channel = channel.String()
 	}
 	if reason := r.pointless(ctx, t, n.Detail.Step, in, now); reason != "" {
 		return out, &failure{State: store.Skipped, Reason: reason}
@@ -241,12 +249,12 @@ func (r *Runner) promote(ctx context.Context, t Turn, in inputs, digest string) 
 		return "", err
 	}
 	var expect v1.Hash
-	if in.Before != "" {
-		if expect, err = v1.NewHash(in.Before); err != nil {
+	if in.Channel != "" {
+		if expect, err = v1.NewHash(in.Channel); err != nil {
 			return "", err
 		}
 	}
-	key := "promote " + t.ID()
+	key := "promote " + t.Rollout + " " + t.Image + " " + short(digest)
 	started, _, err := r.store.Ledger().Begin(ctx, key, "promote", t.Image)
 	if err != nil {
 		return "", err

@@ -35,9 +35,10 @@ func (r *Runner) Follow(ctx context.Context, f plan.Facts) error {
 func (r *Runner) follow(ctx context.Context, p store.Proposal, f plan.Facts) error {
 	app := r.byName(p.Application)
 	if app == nil {
-		return r.finish(ctx, p, store.ProposalClosed, store.Skipped, "no longer in the catalog", nil)
+		return r.finish(ctx, p, store.ProposalClosed, "no longer in the catalog", nil)
 	}
-	if p.Number > 0 && p.State == store.ProposalOpen && r.forge != nil {
+	wasMerged := p.State == store.ProposalMerged
+	if p.Number > 0 && !wasMerged && r.forge != nil {
 		pr, err := r.forge.PullRequest(ctx, p.Repository, p.Number)
 		if err != nil {
 			return err
@@ -49,14 +50,20 @@ func (r *Runner) follow(ctx context.Context, p store.Proposal, f plan.Facts) err
 				return err
 			}
 		case notify.Closed:
-			return r.finish(ctx, p, store.ProposalClosed, store.Skipped, fmt.Sprintf("pull request #%d was closed without merging: not this digest", p.Number), nil)
+			return r.finish(ctx, p, store.ProposalClosed, fmt.Sprintf("pull request #%d was closed without merging: not this digest", p.Number), nil)
 		}
 	}
-	proven := r.proven(app, p, f)
-	if len(proven) == len(app.Images) {
-		return r.finish(ctx, p, store.ProposalBuilt, store.Done, "its layers prove that it stands on the new base", f.Applications)
+	there, err := r.arrivals(ctx, app, p, f)
+	if err != nil {
+		return err
 	}
-	return r.prove(ctx, p, proven, f)
+	if len(there) == len(app.Images) {
+		return r.finish(ctx, p, store.ProposalBuilt, there[app.Images[0].Name].Reason, there)
+	}
+	if reason := takenBack(app, p, f); wasMerged && reason != "" {
+		return r.finish(ctx, p, store.ProposalClosed, reason, nil)
+	}
+	return r.some(ctx, p, there, f)
 }
 
 func (r *Runner) byName(name string) *catalog.Application {
@@ -67,15 +74,38 @@ func (r *Runner) byName(name string) *catalog.Application {
 	return nil
 }
 
-// proven lists the images of an application whose layers are on the wanted base.
-func (r *Runner) proven(app *catalog.Application, p store.Proposal, f plan.Facts) []string {
-	var out []string
+// arrival is an image of an application that has what it was told of.
+type arrival struct {
+	Digest string
+	Proven bool // by its layers
+	Reason string
+}
+
+// arrivals are the images of an application that are as the proposal wants them, by name.
+func (r *Runner) arrivals(ctx context.Context, app *catalog.Application, p store.Proposal, f plan.Facts) (map[string]arrival, error) {
+	there := map[string]arrival{}
 	for _, i := range app.Images {
-		if stands(f, f.Applications[i.Name], p.Wants) {
-			out = append(out, i.Name)
+		a := f.Applications[i.Name]
+		if stands(f, a, p.Wants) {
+			there[i.Name] = arrival{a.Digest.String(), true, "its layers prove that it stands on the new base"}
+			continue
+		}
+		if !copies(a, p.Wants) {
+			continue
+		}
+		n, err := store.GetNode(ctx, r.store.Q(), p.Rollout, i.Name)
+		switch {
+		case errors.Is(err, store.ErrNoRows): // it was as wanted when the rollout was planned
+			there[i.Name] = arrival{Digest: a.Digest.String(), Reason: "nothing was to be done"}
+		case err != nil:
+			return nil, err
+		case n.State == store.Telling && n.Detail.Seen != "" && n.Detail.Seen != a.Digest.String():
+			there[i.Name] = arrival{Digest: a.Digest.String(), Reason: "its recipe names the new base and its image is a new one; what is copied cannot be proven by layers"}
+		case n.State == store.Done:
+			there[i.Name] = arrival{Digest: a.Digest.String(), Reason: n.Reason}
 		}
 	}
-	return out
+	return there, nil
 }
 
 // stands says that the image inherits from at least one wanted base, and that its layers prove it for each.
@@ -95,84 +125,138 @@ func stands(f plan.Facts, a plan.Application, wants map[string]string) bool {
 	return some
 }
 
-func (r *Runner) merged(ctx context.Context, p store.Proposal, app *catalog.Application) error {
-	defer r.cfg.Changed()
-	return r.store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
-		if err := store.SaveProposal(ctx, q, p); err != nil {
-			return err
+// copies says that the image takes files from wanted bases and stands on none of them, and that its recipe pins no other
+// digest of them. Its layers can prove nothing then.
+func copies(a plan.Application, wants map[string]string) bool {
+	some := false
+	for _, ref := range a.References {
+		want := wants[ref.Base]
+		if want == "" {
+			continue
 		}
-		return r.nodesOf(ctx, q, p, func(n store.Node) error {
-			_, err := store.MoveNode(ctx, q, store.Move{Rollout: p.Rollout, Image: n.Image, To: store.Telling, At: p.MergedAt, Rule: "follow", Who: "CI of " + app.Repository,
-				Reason: fmt.Sprintf("pull request #%d is merged; waits for its next image", p.Number)})
-			return err
-		})
+		if ref.Kind == graph.Inherits || ref.Pinned.Hex != "" && ref.Pinned.String() != want {
+			return false
+		}
+		some = true
+	}
+	return some && a.Exists()
+}
+
+// takenBack says that what was merged is not in the repository any more; empty when it is, or when that is not known.
+func takenBack(app *catalog.Application, p store.Proposal, f plan.Facts) string {
+	for _, i := range app.Images {
+		a, ok := f.Applications[i.Name]
+		if !ok || a.Problem != "" || a.Unknown != "" {
+			return ""
+		}
+		for _, ref := range a.References {
+			if want := p.Wants[ref.Base]; want != "" && ref.Rewritable && ref.Pinned.String() != want {
+				return fmt.Sprintf("pull request #%d was merged, and %s:%d names another digest of %s since: this one is not proposed again", p.Number, ref.File, ref.Line, ref.Base)
+			}
+		}
+	}
+	return ""
+}
+
+func (r *Runner) merged(ctx context.Context, p store.Proposal, app *catalog.Application) error {
+	return r.eachNode(ctx, p, func(q store.Querier, n store.Node) error {
+		_, err := store.MoveNode(ctx, q, store.Move{Rollout: p.Rollout, Image: n.Image, To: store.Telling, At: p.MergedAt, Rule: "follow", Who: "CI of " + app.Repository,
+			Reason: fmt.Sprintf("pull request #%d is merged; waits for its next image", p.Number)})
+		return err
 	})
 }
 
-// prove ends the nodes of the images that are proven while others of the application are not yet.
-func (r *Runner) prove(ctx context.Context, p store.Proposal, proven []string, f plan.Facts) error {
-	if len(proven) == 0 {
+// some ends the nodes of the images that are there while others of the application are not yet, and remembers what the
+// others look like before the merge.
+func (r *Runner) some(ctx context.Context, p store.Proposal, there map[string]arrival, f plan.Facts) error {
+	nodes, err := r.nodesOf(ctx, r.store.Q(), p)
+	if err != nil {
+		return err
+	}
+	fresh := func(n store.Node) bool {
+		a := f.Applications[n.Image]
+		return p.State == store.ProposalOpen && a.Exists() && a.Digest.String() != n.Detail.Seen
+	}
+	if !slices.ContainsFunc(nodes, func(n store.Node) bool { return there[n.Image] != (arrival{}) || fresh(n) }) {
 		return nil
 	}
-	return r.store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
-		return r.nodesOf(ctx, q, p, func(n store.Node) error {
-			if !slices.Contains(proven, n.Image) {
-				return nil
-			}
-			return r.ended(ctx, q, n, store.Done, "its layers prove that it stands on the new base", f.Applications)
-		})
+	return r.eachNode(ctx, p, func(q store.Querier, n store.Node) error {
+		if a, ok := there[n.Image]; ok {
+			return r.ended(ctx, q, n, store.Done, a)
+		}
+		if !fresh(n) {
+			return nil
+		}
+		_, err := store.MoveNode(ctx, q, store.Move{Rollout: n.Rollout, Image: n.Image, To: n.State, Reason: n.Reason, Who: n.Who, At: r.cfg.Now().UnixMilli(), Rule: "follow",
+			Detail: func(d *store.NodeDetail) { d.Seen = f.Applications[n.Image].Digest.String() }})
+		return err
 	})
 }
 
-// finish ends a proposal and all its nodes, in one transaction.
-func (r *Runner) finish(ctx context.Context, p store.Proposal, state store.ProposalState, to store.NodeState, reason string, images map[string]plan.Application) error {
-	defer r.cfg.Changed()
-	now := r.cfg.Now().UnixMilli()
-	p.State, p.Reason, p.EndedAt = state, reason, now
+// finish ends a proposal and all its nodes, in one transaction: those that are there as done, the others as skipped.
+func (r *Runner) finish(ctx context.Context, p store.Proposal, state store.ProposalState, reason string, there map[string]arrival) error {
+	p.State, p.Reason, p.EndedAt = state, reason, r.cfg.Now().UnixMilli()
 	if state == store.ProposalBuilt {
-		p.BuiltAt = now
+		p.BuiltAt = p.EndedAt
 	}
-	return r.store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
-		if err := store.SaveProposal(ctx, q, p); err != nil {
-			return err
+	return r.eachNode(ctx, p, func(q store.Querier, n store.Node) error {
+		a, ok := there[n.Image]
+		if !ok {
+			return r.ended(ctx, q, n, store.Skipped, arrival{Reason: reason})
 		}
-		if err := r.nodesOf(ctx, q, p, func(n store.Node) error { return r.ended(ctx, q, n, to, reason, images) }); err != nil {
-			return err
-		}
-		return store.Finish(ctx, q, p.Rollout, now)
+		return r.ended(ctx, q, n, store.Done, a)
 	})
 }
 
-func (r *Runner) ended(ctx context.Context, q store.Querier, n store.Node, to store.NodeState, reason string, images map[string]plan.Application) error {
-	a := images[n.Image]
-	m := store.Move{Rollout: n.Rollout, Image: n.Image, To: to, Reason: reason, At: r.cfg.Now().UnixMilli(), Rule: "follow"}
-	if a.Exists() && to == store.Done {
-		m.After = a.Digest.String()
-		diff, err := differs(ctx, q, n.Before, m.After)
+func (r *Runner) ended(ctx context.Context, q store.Querier, n store.Node, to store.NodeState, a arrival) error {
+	m := store.Move{Rollout: n.Rollout, Image: n.Image, To: to, Reason: a.Reason, After: a.Digest, At: r.cfg.Now().UnixMilli(), Rule: "follow"}
+	if a.Digest != "" {
+		diff, err := differs(ctx, q, n.Before, a.Digest)
 		if err != nil {
 			return err
 		}
-		m.Detail = func(d *store.NodeDetail) { d.Proven, d.Changes = true, diff }
+		m.Detail = func(d *store.NodeDetail) { d.Proven, d.Changes = a.Proven, diff }
 	}
 	_, err := store.MoveNode(ctx, q, m)
 	return err
 }
 
-// nodesOf calls f for each image of the proposal's application that is still being told.
-func (r *Runner) nodesOf(ctx context.Context, q store.Querier, p store.Proposal, f func(store.Node) error) error {
-	nodes, err := store.Nodes(ctx, q, p.Rollout)
-	if err != nil {
-		return err
-	}
-	for _, n := range nodes {
-		if n.Detail.Key != p.Key || n.State != store.Telling {
-			continue
-		}
-		if err := f(n); err != nil {
+// eachNode saves the proposal and calls f for each of its nodes, in one transaction. A proposal that has come to its end
+// meanwhile, as one that is superseded does, stays as it is.
+func (r *Runner) eachNode(ctx context.Context, p store.Proposal, f func(store.Querier, store.Node) error) error {
+	defer r.cfg.Changed()
+	return r.store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
+		if _, err := store.LockRollout(ctx, q, p.Rollout); err != nil {
 			return err
 		}
-	}
-	return nil
+		if now, _, err := store.GetProposal(ctx, q, p.Key); err != nil || now.EndedAt > 0 {
+			return err
+		}
+		if err := store.SaveProposal(ctx, q, p); err != nil {
+			return err
+		}
+		nodes, err := r.nodesOf(ctx, q, p)
+		if err != nil {
+			return err
+		}
+		for _, n := range nodes {
+			if err := f(q, n); err != nil {
+				return err
+			}
+		}
+		return store.Finish(ctx, q, p.Rollout, r.cfg.Now().UnixMilli())
+	})
+}
+
+// nodesOf are the images of the proposal's application that are being told, also those whose workflow has not yet
+// written down that it told them.
+func (r *Runner) nodesOf(ctx context.Context, q store.Querier, p store.Proposal) ([]store.Node, error) {
+	app := r.byName(p.Application)
+	nodes, err := store.Nodes(ctx, q, p.Rollout)
+	return slices.DeleteFunc(nodes, func(n store.Node) bool {
+		ours := n.Detail.Key == p.Key || app != nil && slices.ContainsFunc(app.Images, func(i catalog.ApplicationImage) bool { return i.Name == n.Image })
+		return !ours || n.State != store.Telling
+	}), err
 }
 
 // differs compares what is inside two digests; the look that proved them has stored both.

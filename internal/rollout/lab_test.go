@@ -147,6 +147,15 @@ image = "%[1]s/apps/batch:main"
 `, l.host))
 }
 
+func (l *lab) read(path string) string {
+	l.t.Helper()
+	b, err := os.ReadFile(filepath.Join(l.dir, path))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return string(b)
+}
+
 func (l *lab) write(path, content string) {
 	l.t.Helper()
 	p := filepath.Join(l.dir, path)
@@ -164,22 +173,44 @@ func (l *lab) upstream() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	img := l.layer(empty.Image, map[string]string{
+	img := l.layer(l.scratch(), map[string]string{
 		"etc/os-release":                "ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=stable\n",
 		"var/lib/dpkg/status":           status("1.0", false),
 		"etc/apt/keyrings/lab.gpg":      string(key),
 		"etc/apt/sources.list.d/l.list": "deb [signed-by=/etc/apt/keyrings/lab.gpg] " + l.repoURL + " stable main\n",
 	})
-	cfg, err := img.ConfigFile()
+	l.push(img, "upstream/debian:12")
+}
+
+// scratch is an image without layers.
+func (l *lab) scratch() v1.Image {
+	img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: "linux", Architecture: "amd64", RootFS: v1.RootFS{Type: "layers"}})
+	if err != nil {
+		panic(err)
+	}
+	return img
+}
+
+// index puts what a tag points to into an index of one platform, and the tag on that.
+func (l *lab) index(ref string) {
+	l.t.Helper()
+	img := l.pull(ref)
+	idx := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}})
+	to, err := name.ParseReference(l.host + "/" + ref)
+	if err == nil {
+		err = remote.WriteIndex(to, idx)
+	}
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	cfg = cfg.DeepCopy()
-	cfg.OS, cfg.Architecture = "linux", "amd64"
-	if img, err = mutate.ConfigFile(img, cfg); err != nil {
+}
+
+func (l *lab) digest(ref string) string {
+	d, err := l.pull(ref).Digest()
+	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.push(img, "upstream/debian:12")
+	return d.String()
 }
 
 func status(version string, held bool) string {
@@ -426,12 +457,14 @@ type forge struct {
 	repos      map[string]*repository
 	writes     int
 	dispatches int
-	refuse     bool // pull requests are not allowed
-	human      bool // somebody else has committed to our branch
+	refuse     bool          // pull requests are not allowed
+	human      bool          // somebody else has committed to our branch
+	idle       bool          // CI does not build what is merged
+	pause      time.Duration // of a dispatch
 }
 
 type repository struct {
-	image   string
+	images  []string
 	commits []string // Dockerfile at each commit
 	pulls   []*pull
 }
@@ -441,21 +474,35 @@ type pull struct {
 	key, file string
 }
 
-func (f *forge) add(repo, image, dockerfile string) {
+func (f *forge) add(repo, dockerfile string, images ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.repos[repo] = &repository{image: image, commits: []string{dockerfile}}
+	f.repos[repo] = &repository{images: images, commits: []string{dockerfile}}
 	f.ci(f.repos[repo])
 }
 
 // ci builds the newest commit on whatever its Dockerfile names.
 func (f *forge) ci(r *repository) {
-	from := strings.Fields(r.commits[len(r.commits)-1])[1]
-	ref := strings.TrimPrefix(from, f.lab.host+"/")
-	if i := strings.Index(ref, "@"); i >= 0 {
-		ref = ref[:strings.Index(ref, ":")] + ref[i:]
+	dockerfile := r.commits[len(r.commits)-1]
+	from := strings.TrimPrefix(strings.Fields(dockerfile)[1], f.lab.host+"/")
+	if i := strings.Index(from, "@"); i >= 0 {
+		from = from[:strings.Index(from, ":")] + from[i:]
 	}
-	f.lab.push(f.lab.layer(f.lab.pull(ref), map[string]string{"app": r.image}), r.image)
+	on := f.lab.scratch()
+	if from != "scratch" {
+		on = f.lab.pull(from)
+	}
+	for _, image := range r.images {
+		f.lab.push(f.lab.layer(on, map[string]string{"app": image, "made-from": dockerfile}), image)
+	}
+}
+
+// revert takes the last commit back.
+func (f *forge) revert(repo string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.repos[repo]
+	r.commits = append(r.commits, r.commits[len(r.commits)-2])
 }
 
 func (f *forge) Head(_ context.Context, repo, _ string) (string, error) {
@@ -490,8 +537,8 @@ func (f *forge) Propose(_ context.Context, p notify.Proposal) (notify.PullReques
 		return notify.PullRequest{Number: 1, State: notify.Open, Human: true}, nil
 	}
 	r := f.repos[p.Repo]
-	for _, pr := range r.pulls {
-		if pr.key == p.Key && pr.file == string(p.Files["Dockerfile"]) && (pr.State == notify.Open || pr.State == notify.Closed) {
+	for _, pr := range slices.Backward(r.pulls) {
+		if pr.key == p.Key && pr.file == string(p.Files["Dockerfile"]) {
 			f.mu.Unlock()
 			return pr.PullRequest, nil
 		}
@@ -526,6 +573,7 @@ func (f *forge) ClosePullRequest(_ context.Context, repo string, number int, _ s
 
 func (f *forge) Dispatch(_ context.Context, d notify.Dispatch) error {
 	f.lab.cut.here("before dispatch")
+	time.Sleep(f.pause)
 	f.mu.Lock()
 	f.writes++
 	f.dispatches++
@@ -550,7 +598,9 @@ func (f *forge) merge() {
 			if pr.State == notify.Open {
 				pr.State = notify.Merged
 				r.commits = append(r.commits, pr.file)
-				f.ci(r)
+				if !f.idle {
+					f.ci(r)
+				}
 			}
 		}
 	}
@@ -579,7 +629,8 @@ func (f *forge) counts() (pulls, dispatches, writes int) {
 // cut stops the process at the nth outside effect: the call never returns, nothing after it is recorded.
 type cut struct {
 	mu   sync.Mutex
-	at   int // 0: never
+	at   int    // 0: never
+	want string // or the first effect of this name
 	n    int
 	name string
 	hit  bool
@@ -591,12 +642,20 @@ func (c *cut) arm(at int) {
 	c.at, c.n, c.hit, c.name = at, 0, false, ""
 }
 
+// armAt cuts at the first effect of a name.
+func (c *cut) armAt(name string) {
+	c.arm(0)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.want = name
+}
+
 func (c *cut) here(name string) {
 	c.mu.Lock()
 	c.n++
-	now := c.at > 0 && c.n == c.at
+	now := c.at > 0 && c.n == c.at || c.want == name
 	if now {
-		c.hit, c.name = true, name
+		c.hit, c.name, c.want = true, name, ""
 	}
 	c.mu.Unlock()
 	if now {

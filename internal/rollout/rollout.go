@@ -61,6 +61,7 @@ type Runner struct {
 	cfg      Config
 	nodes    dbos.Queue
 	builds   dbos.Queue
+	telling  turns
 	closing  atomic.Bool
 }
 
@@ -151,7 +152,7 @@ func (r *Runner) newNodes(id string, p *plan.Plan, now int64) []store.Node {
 		} else {
 			n.Detail.ReadyAt = now
 		}
-		n.Detail.Step = s
+		n.Detail.Step, n.Detail.Seen = s, s.Before
 		nodes = append(nodes, n)
 	}
 	return nodes
@@ -202,7 +203,7 @@ func (r *Runner) Resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.stranded(ctx, live); err != nil {
+	if live, err = r.stranded(ctx, live); err != nil {
 		return err
 	}
 	for _, n := range live {
@@ -215,42 +216,62 @@ func (r *Runner) Resume(ctx context.Context) error {
 	return nil
 }
 
-// stranded fails the nodes whose workflow ended without saying how: a fault of ours, which must not look like work.
-func (r *Runner) stranded(ctx context.Context, live []store.Node) error {
-	byID := map[string]store.Node{}
+// turnsOf is how many turns an image gets in a rollout when its workflows end without an answer.
+const turnsOf = 3
+
+// stranded gives the nodes whose workflow ended without saying how another turn, and fails them after the last one: it is
+// a fault of ours, which must not look like work.
+func (r *Runner) stranded(ctx context.Context, live []store.Node) ([]store.Node, error) {
+	byID := map[string]int{}
 	var ids []string
-	for _, n := range live {
+	for i, n := range live {
 		if n.State == store.Telling && n.Detail.Key != "" {
 			continue // told: its workflow ended as it should
 		}
 		id := Turn{n.Rollout, n.Image, n.Kind, n.Attempt}.ID()
-		byID[id] = n
+		byID[id] = i
 		ids = append(ids, id)
 	}
 	if len(ids) == 0 {
-		return nil
+		return live, nil
 	}
 	dead, err := dbos.ListWorkflows(dbos.From(r.engine.DBOS(), ctx), dbos.WithFilterWorkflowIDs(ids...),
 		dbos.WithFilterStatus(dbos.WorkflowStatusError, dbos.WorkflowStatusCancelled, dbos.WorkflowStatusMaxRecoveryAttemptsExceeded))
 	if err != nil {
-		return err
+		return live, err
 	}
 	for _, w := range dead {
-		n := byID[w.ID]
-		reason := fmt.Sprintf("its workflow ended as %s: %v", w.Status, w.Error)
+		n := &live[byID[w.ID]]
 		r.cfg.Log.Error("workflow ended without an answer", "workflow", w.ID, "status", w.Status, "error", w.Error)
-		if err := r.store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
-			m := store.Move{Rollout: n.Rollout, Image: n.Image, To: store.Failed, Reason: reason, At: r.cfg.Now().UnixMilli(), Who: "who keeps rebuilder", Rule: "guard"}
-			if _, err := store.MoveNode(ctx, q, m); err != nil {
-				return err
-			}
-			_, err := r.release(ctx, q, m)
-			return err
-		}); err != nil {
-			return err
+		if err := r.again(ctx, n, fmt.Sprintf("its workflow ended as %s: %v", w.Status, w.Error)); err != nil {
+			return live, err
 		}
 	}
-	return nil
+	return live, nil
+}
+
+// again gives a node another turn, or fails it for the reason when it had its last one.
+func (r *Runner) again(ctx context.Context, n *store.Node, reason string) error {
+	m := store.Move{Rollout: n.Rollout, Image: n.Image, To: store.Waiting, Reason: "another try: " + reason, At: r.cfg.Now().UnixMilli(), Rule: "guard"}
+	if n.Attempt >= turnsOf {
+		m.To, m.Reason, m.Who = store.Failed, reason, "who keeps rebuilder"
+	}
+	return r.store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
+		moved, err := store.MoveNode(ctx, q, m)
+		if err != nil {
+			return err
+		}
+		if m.To == store.Waiting {
+			if moved.Attempt, err = store.NextAttempt(ctx, q, n.Rollout, n.Image); err != nil {
+				return err
+			}
+			*n = moved
+			return nil
+		}
+		*n = moved
+		_, err = r.release(ctx, q, m)
+		return err
+	})
 }
 
 // Turn names one image's turn in one rollout.

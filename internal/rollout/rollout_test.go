@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"rebuilder/internal/store"
 	"rebuilder/internal/store/storetest"
@@ -17,8 +18,8 @@ func appliedOn(t *testing.T, dsn string) *lab {
 	l := newLab(t, dsn)
 	l.settle()
 	from := fmt.Sprintf("FROM %s/base/python:stable\nCOPY . /\n", l.host)
-	l.forge.add("acme/web", "apps/web:main", from)
-	l.forge.add("acme/batch", "apps/batch:main", from)
+	l.forge.add("acme/web", from, "apps/web:main")
+	l.forge.add("acme/batch", from, "apps/batch:main")
 	l.settle()
 	return l
 }
@@ -217,6 +218,111 @@ func TestAClosedPullRequestIsNotOpenedAgain(t *testing.T) {
 	}
 	if pulls, _, _ := l.forge.counts(); pulls != 1 {
 		t.Errorf("%d pull requests", pulls)
+	}
+}
+
+// The process ends when the pull request is there and nobody has written it down; it is merged before the next start.
+func TestMergedWhileTheDaemonIsDown(t *testing.T) {
+	l := applied(t)
+	l.cut.armAt("after pull request")
+	l.publish("1.1")
+	l.until(func() bool { return l.cut.happened() })
+	l.stop()
+	l.forge.merge()
+	l.start()
+	l.settle()
+	l.right()
+}
+
+func TestAChangeThatWasTakenBackIsNotProposedAgain(t *testing.T) {
+	for _, when := range []string{"followed", "before anybody looked"} {
+		t.Run(when, func(t *testing.T) {
+			l := applied(t)
+			l.forge.set(func(f *forge) { f.idle = true })
+			l.publish("1.1")
+			l.until(l.forge.open)
+			l.forge.merge()
+			if when == "followed" {
+				l.until(func() bool {
+					p, err := store.LastProposals(context.Background(), l.store.Q())
+					return err == nil && p["web"].State == store.ProposalMerged
+				})
+			}
+			l.forge.revert("acme/web")
+			for range 20 {
+				l.settle()
+			}
+			_, nodes := l.last()
+			if n := nodes["web"]; n.State != store.Skipped || !strings.Contains(n.Reason, "not proposed again") {
+				t.Errorf("web: %s: %s", n.State, n.Reason)
+			}
+			if pulls, _, _ := l.forge.counts(); pulls != 1 {
+				t.Errorf("%d pull requests", pulls)
+			}
+		})
+	}
+}
+
+// Layers prove nothing of what is copied: it is done when the recipe pins the new base and the image is a new one, and
+// not called proven.
+func TestAnApplicationThatOnlyCopies(t *testing.T) {
+	l := newLab(t, storetest.SQLite(t))
+	l.settle()
+	from := fmt.Sprintf("FROM %s/base/python:stable\n", l.host)
+	l.forge.add("acme/batch", from, "apps/batch:main")
+	first := "FROM scratch\nCOPY --from=%s/base/python:stable%s /usr /usr\n"
+	l.forge.add("acme/web", fmt.Sprintf(first, l.host, "@"+l.digest("base/python:stable")), "apps/web:main")
+	l.settle()
+	l.publish("1.1")
+	l.settle()
+	ro, nodes := l.last()
+	if n := nodes["web"]; ro.State != store.Finished || n.State != store.Done || n.Detail.Proven || n.After == n.Before || !strings.Contains(n.Reason, "cannot be proven") {
+		t.Errorf("%s: web: %s: %s, proven %v\n%s", ro.State, n.State, n.Reason, n.Detail.Proven, l.describe())
+	}
+	was := l.rollouts()
+	for range 5 {
+		l.settle()
+	}
+	if now := l.rollouts(); now != was {
+		t.Errorf("%d rollouts, were %d: it loops", now, was)
+	}
+}
+
+// Somebody else's index is on the channel of a base that is taken over.
+func TestAnIndexOnTheChannelIsReplaced(t *testing.T) {
+	l := applied(t)
+	l.index("base/python:stable")
+	l.publish("1.1")
+	l.settle()
+	_, nodes := l.last()
+	if n := nodes["base/python"]; n.State != store.Done {
+		t.Errorf("%s: %s", n.State, n.Reason)
+	}
+}
+
+// Two images of one application are told of together, by one dispatch.
+func TestImagesOfOneApplicationAreDispatchedOnce(t *testing.T) {
+	storetest.EachDSN(t, imagesOfOneApplication)
+}
+
+func imagesOfOneApplication(t *testing.T, dsn string) {
+	l := newLab(t, dsn)
+	l.forge.pause = 50 * time.Millisecond // so that one would overtake the other
+	l.write("catalog.toml", strings.Replace(l.read("catalog.toml"), `image = "`+l.host+`/apps/batch:main"`,
+		fmt.Sprintf("[[application.image]]\nimage = \"%[1]s/apps/batch-a:main\"\n[[application.image]]\nimage = \"%[1]s/apps/batch-b:main\"\n", l.host), 1))
+	l.settle()
+	from := fmt.Sprintf("FROM %s/base/python:stable\nCOPY . /\n", l.host)
+	l.forge.add("acme/web", from, "apps/web:main")
+	l.forge.add("acme/batch", from, "apps/batch-a:main", "apps/batch-b:main")
+	l.settle()
+	l.publish("1.1")
+	l.settle()
+	_, nodes := l.last()
+	if len(nodes) != 5 {
+		t.Fatal(l.describe())
+	}
+	if _, dispatches, _ := l.forge.counts(); dispatches != 1 {
+		t.Errorf("%d dispatches", dispatches)
 	}
 }
 

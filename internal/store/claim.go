@@ -18,9 +18,10 @@ var errClaimed = errors.New("a living process has it")
 
 // Claim is a name that this process holds. Its zero value is granted for ever.
 type Claim struct {
-	pool *pgxpool.Pool
-	name string
-	key  int64
+	pool   *pgxpool.Pool
+	name   string
+	key    int64
+	forget func() // tells the store that it is not held any more
 
 	mu       sync.Mutex
 	conn     *pgx.Conn // holds the lock; not the pool's, which could not close otherwise
@@ -42,8 +43,14 @@ func (c *Claim) Keep(ctx context.Context) error {
 func (c *Claim) Release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.released {
+		return
+	}
 	c.released = true
 	c.drop()
+	if c.forget != nil {
+		c.forget()
+	}
 }
 
 // take tries once. The caller holds mu.
@@ -61,7 +68,7 @@ func (c *Claim) take(ctx context.Context) error {
 	}
 	if !ours {
 		c.drop()
-		return fmt.Errorf("%s on this database: %w: stop that one, or give this one another name", c.name, errClaimed)
+		return fmt.Errorf("%s on this database: %w", c.name, errClaimed)
 	}
 	return nil
 }

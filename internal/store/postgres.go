@@ -8,8 +8,10 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,6 +25,9 @@ import (
 type postgres struct {
 	pgQuerier
 	pool *pgxpool.Pool
+
+	mu     sync.Mutex
+	claims map[*Claim]bool // those that are held
 }
 
 func openPostgres(ctx context.Context, dsn string) (*postgres, error) {
@@ -38,7 +43,7 @@ func openPostgres(ctx context.Context, dsn string) (*postgres, error) {
 		pool.Close()
 		return nil, fmt.Errorf("database %s at %s: %w", cfg.ConnConfig.Database, cfg.ConnConfig.Host, err)
 	}
-	return &postgres{pgQuerier: pgQuerier{pool}, pool: pool}, nil
+	return &postgres{pgQuerier: pgQuerier{pool}, pool: pool, claims: map[*Claim]bool{}}, nil
 }
 
 // postgresConfig is the dsn with our defaults; what the dsn sets itself is kept.
@@ -140,15 +145,25 @@ func (p *postgres) claim(ctx context.Context, name string) (*Claim, error) {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(name))
 	c := &Claim{pool: p.pool, name: name, key: int64(h.Sum64())} // #nosec G115 -- any 64 bits will do
+	c.forget = func() { p.held(c, false) }
 	ctx, cancel := context.WithTimeout(ctx, claimPatience)
 	defer cancel()
+	var taken error
 	for {
 		err := c.take(ctx)
-		if !errors.Is(err, errClaimed) {
-			return c, err
+		switch {
+		case err == nil:
+			p.held(c, true)
+			return c, nil
+		case errors.Is(err, errClaimed):
+			taken = err
+		case taken != nil && ctx.Err() != nil: // our patience ended in the middle of a try
+			return nil, taken
+		default:
+			return nil, err
 		}
 		if sleep(ctx, 100*time.Millisecond) != nil {
-			return nil, err
+			return nil, taken
 		}
 	}
 }
@@ -157,7 +172,24 @@ func (p *postgres) migrator(files fs.FS, options ...goose.ProviderOption) (*goos
 	return goose.NewProvider(goose.DialectPostgres, stdlib.OpenDBFromPool(p.pool), files, options...)
 }
 
+func (p *postgres) held(c *Claim, is bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if is {
+		p.claims[c] = true
+	} else {
+		delete(p.claims, c)
+	}
+}
+
+// close gives up the claims, too: whoever holds one may hang.
 func (p *postgres) close() error {
+	p.mu.Lock()
+	held := maps.Clone(p.claims)
+	p.mu.Unlock()
+	for c := range held {
+		c.Release()
+	}
 	p.pool.Close()
 	return nil
 }

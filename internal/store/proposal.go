@@ -108,12 +108,6 @@ func SaveProposal(ctx context.Context, q Querier, p Proposal) error {
 	return err
 }
 
-// LockProposal makes every other transaction that writes the proposal wait for the end of this one.
-func LockProposal(ctx context.Context, q Querier, key string) error {
-	_, err := q.Exec(ctx, `UPDATE proposal SET key=key WHERE key=$1`, key)
-	return err
-}
-
 // GetProposal returns one proposal; found is false when there is none.
 func GetProposal(ctx context.Context, q Querier, key string) (p Proposal, found bool, err error) {
 	p, err = scanProposal(q.QueryRow(ctx, `SELECT `+proposalColumns+` FROM proposal WHERE key=$1`, key))
