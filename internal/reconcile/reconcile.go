@@ -3,7 +3,9 @@
 package reconcile
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,7 +41,7 @@ type Snapshot struct {
 	Plan    *plan.Plan
 	At      time.Time
 	Next    time.Time
-	Problem string // why the last look failed; World and Plan are then those of the look before
+	Problem string // why the last look failed; when it could not look at all, World and Plan are those of the look before
 	Catalog *catalog.Catalog
 	// CatalogProblem says why the catalog on disk is not the one in use; empty when it is.
 	CatalogProblem string
@@ -118,20 +120,21 @@ func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 }
 
 // Once looks once: it is the whole of what the daemon decides. Without a change in the world it writes nothing outside
-// the store, however often it is called.
+// the store, however often it is called. A look that ctx cut off says nothing about the world and leaves no trace.
 func (l *Loop) Once(ctx context.Context) error {
 	l.once.Lock()
 	defer l.once.Unlock()
 	l.reload()
 	c := l.Catalog()
 	err := l.look(ctx, c)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	now := l.now()
-	next := now.Add(c.Watch.Interval)
+	var next time.Time
 	l.set(func(s *Snapshot) {
+		next = after(s.Plan, now, c.Watch.Interval)
 		s.Next, s.Problem = next, ""
-		if p := s.Plan; p != nil && !p.Empty() && p.NotBefore.After(now) && p.NotBefore.Before(next) {
-			s.Next = p.NotBefore // do not sleep over the end of the settle window
-		}
 		if err != nil {
 			s.Problem = err.Error()
 		}
@@ -139,16 +142,37 @@ func (l *Loop) Once(ctx context.Context) error {
 	return errors.Join(err, l.beat(ctx, now, next, err))
 }
 
+// after is when to look again: in time, and not later than the end of the settle window or the first slot in which
+// something is tried again.
+func after(p *plan.Plan, now time.Time, interval time.Duration) time.Time {
+	next := now.Add(interval)
+	sooner := func(t time.Time) {
+		if t.After(now) && t.Before(next) {
+			next = t
+		}
+	}
+	if p == nil {
+		return next
+	}
+	if !p.Empty() {
+		sooner(p.NotBefore)
+	}
+	for _, n := range p.NotDone {
+		sooner(n.Next)
+	}
+	return next
+}
+
 func (l *Loop) look(ctx context.Context, c *catalog.Catalog) error {
-	p, w, err := l.plan(ctx, c)
+	p, err := l.plan(ctx, c)
 	if err != nil {
 		return err
 	}
-	if err := l.rollouts.Follow(ctx, w.Facts); err != nil {
+	if err := l.rollouts.Follow(ctx, l.Last().World.Facts); err != nil {
 		l.log.Warn("not everybody could be followed", "error", err)
 	}
-	if c.Rollout.Automatic && !p.Empty() && p.Due(l.now()) {
-		id, err := l.rollouts.Start(ctx, p, rollout.Actor{Name: "rebuilder", Kind: "automation", Rule: "watch"})
+	if c.Rollout.Automatic && !p.Empty() && !p.held && p.Due(l.now()) {
+		id, err := l.rollouts.Start(ctx, p.Plan, rollout.Actor{Name: "rebuilder", Kind: "automation", Rule: "watch"})
 		if err != nil {
 			return errors.Join(err, l.rollouts.Resume(ctx)) // what runs already must not wait for what cannot start
 		}
@@ -158,28 +182,48 @@ func (l *Loop) look(ctx context.Context, c *catalog.Catalog) error {
 	return l.rollouts.Resume(ctx)
 }
 
-// plan looks and decides, and keeps both for whoever asks.
-func (l *Loop) plan(ctx context.Context, c *catalog.Catalog) (*plan.Plan, *observe.World, error) {
-	w, err := l.observer.Gather(ctx, c)
-	if err != nil {
-		return nil, nil, err
-	}
-	now := l.now()
-	p := plan.Make(c, w.Graph, w.Facts, now)
-	l.set(func(s *Snapshot) { s.World, s.Plan, s.At = w, p, now })
-	return p, w, nil
+// decided is a plan, and whether it must not be started without a person.
+type decided struct {
+	*plan.Plan
+	held bool
 }
 
-// Plan looks now and returns the plan, stored so that it can be applied by its id. It starts nothing.
+// plan looks and decides, and keeps both for whoever asks.
+func (l *Loop) plan(ctx context.Context, c *catalog.Catalog) (decided, error) {
+	w, err := l.observer.Gather(ctx, c)
+	if err != nil {
+		return decided{}, err
+	}
+	now := l.now()
+	p := decided{Plan: plan.Make(c, w.Graph, w.Facts, now)}
+	if c.Rollout.Automatic && !p.Empty() {
+		n, err := l.again(ctx, c, p.Plan, now)
+		if err != nil {
+			return p, err
+		}
+		if n != nil {
+			p.held, p.NotDone = true, append(p.NotDone, *n)
+		}
+	}
+	l.set(func(s *Snapshot) { s.World, s.Plan, s.At, s.Problem = w, p.Plan, now, "" })
+	return p, nil
+}
+
+// Plan looks now and returns the plan, stored so that it can be applied by its id. It starts nothing itself; what is due
+// before the next look makes that look come sooner.
 func (l *Loop) Plan(ctx context.Context) (*plan.Plan, error) {
 	l.once.Lock()
 	defer l.once.Unlock()
 	l.reload()
-	p, _, err := l.plan(ctx, l.Catalog())
+	c := l.Catalog()
+	p, err := l.plan(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	return p, store.SavePlan(ctx, l.store.Q(), p)
+	if c.Rollout.Automatic && !p.Empty() && !p.held && p.NotBefore.Before(l.Last().Next) {
+		l.Wake()
+	}
+	return p.Plan, store.SavePlan(ctx, l.store.Q(), p.Plan)
 }
 
 // Apply starts the rollout of a plan that was shown, exactly as it was shown. It refuses with rollout.ErrMoved when the
@@ -195,12 +239,12 @@ func (l *Loop) Apply(ctx context.Context, id string, by rollout.Actor) (string, 
 		return "", fmt.Errorf("plan %s: %w", id, err)
 	}
 	l.reload()
-	now, _, err := l.plan(ctx, l.Catalog())
+	now, err := l.plan(ctx, l.Catalog())
 	if err != nil {
 		return "", err
 	}
 	if now.ID != shown.ID {
-		return "", fmt.Errorf("plan %s: %w: %s", id, rollout.ErrMoved, moved(shown, now))
+		return "", fmt.Errorf("plan %s: %w: %s", id, rollout.ErrMoved, moved(shown, now.Plan))
 	}
 	if now.Empty() {
 		return "", fmt.Errorf("plan %s: %w", id, ErrNothing)
@@ -218,30 +262,64 @@ var (
 // remembered is how many rollouts are looked through for those of a plan.
 const remembered = 200
 
+// rolloutsOf returns how often a plan was applied, and those of its rollouts that are not long ago, newest first.
+func (l *Loop) rolloutsOf(ctx context.Context, id string) (n int, recent []store.Rollout, err error) {
+	n, err = store.RolloutsOfPlan(ctx, l.store.Q(), id)
+	if err != nil || n == 0 {
+		return 0, nil, err
+	}
+	all, err := store.Rollouts(ctx, l.store.Q(), remembered)
+	return n, slices.DeleteFunc(all, func(r store.Rollout) bool { return r.Plan != id }), err
+}
+
 // applied refuses a plan that was applied before. One whose rollouts all failed or were cancelled may be applied again, if
 // the world is still what it rests on: that is for a person to try.
 func (l *Loop) applied(ctx context.Context, id string) error {
-	n, err := store.RolloutsOfPlan(ctx, l.store.Q(), id)
-	if err != nil || n == 0 {
-		return err
-	}
-	all, err := store.Rollouts(ctx, l.store.Q(), remembered)
+	n, recent, err := l.rolloutsOf(ctx, id)
 	if err != nil {
 		return err
 	}
-	for _, r := range all {
-		if r.Plan != id {
-			continue
-		}
+	for _, r := range recent {
 		if r.State != store.Broken && r.State != store.Cancelled {
 			return fmt.Errorf("%w, by rollout %s", ErrApplied, r.ID)
 		}
-		n--
 	}
-	if n > 0 {
+	if n > len(recent) {
 		return ErrApplied
 	}
 	return nil
+}
+
+// doublings bounds the back-off: 32 times [rollout] retry_after, as for builds.
+const doublings = 5
+
+// again says why a plan that was applied before is not started once more by itself now; nil when it may be. A rollout
+// changes what plans rest on, or remembers why it could not: this is for those that did neither, which would otherwise be
+// started again with each look.
+func (l *Loop) again(ctx context.Context, c *catalog.Catalog, p *plan.Plan, now time.Time) (*plan.NotDone, error) {
+	n, recent, err := l.rolloutsOf(ctx, p.ID)
+	if err != nil || len(recent) == 0 {
+		return nil, err
+	}
+	last := recent[0]
+	held := &plan.NotDone{Image: p.Steps[0].Image, Who: "who runs the daemon"}
+	if !last.State.Ended() {
+		held.Reason = fmt.Sprintf("rollout %s of this very plan is %s", last.ID, last.State)
+		return held, nil
+	}
+	held.Since = time.UnixMilli(last.EndedAt)
+	if last.State == store.Cancelled {
+		held.Reason = fmt.Sprintf("rollout %s of this very plan was cancelled; rebuilder apply %s starts it again", last.ID, p.ID)
+		return held, nil
+	}
+	if held.Next = held.Since.Add(c.Rollout.RetryAfter << min(n-1, doublings)); !now.Before(held.Next) {
+		return nil, nil
+	}
+	held.Reason = fmt.Sprintf("rollout %s of this very plan ended as %s, and nothing is different since", last.ID, last.State)
+	if last.Reason != "" {
+		held.Reason += ": " + last.Reason
+	}
+	return held, nil
 }
 
 // moved names the inputs that are not what they were, or are not known any more.
@@ -260,6 +338,9 @@ func moved(was, is *plan.Plan) string {
 		changed = append(changed, name+" is not known now")
 	}
 	if len(changed) == 0 {
+		changed = others(was, is)
+	}
+	if len(changed) == 0 {
 		return "its steps are others now"
 	}
 	const most = 5
@@ -267,6 +348,33 @@ func moved(was, is *plan.Plan) string {
 		changed = append(changed[:most], fmt.Sprintf("and %d more", n))
 	}
 	return strings.Join(changed, ", ")
+}
+
+// others names the images whose steps are not what they were though no input moved: of what is not in the inputs, such as
+// the catalog's own words or a proposal that a person closed.
+func others(was, is *plan.Plan) (names []string) {
+	for _, s := range is.Steps {
+		old, ok := was.Find(s.Image)
+		switch {
+		case !ok:
+			names = append(names, s.Image+" is to be done, too")
+		case !same(old, s):
+			names = append(names, s.Image+" is to be done otherwise or for another reason")
+		}
+	}
+	for _, s := range was.Steps {
+		if _, ok := is.Find(s.Image); !ok {
+			names = append(names, s.Image+" is not to be done any more")
+		}
+	}
+	return names
+}
+
+// same compares steps as they are stored.
+func same(a, b plan.Step) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
 // reload reads the catalog when the file changed. A broken one is said and not used.
