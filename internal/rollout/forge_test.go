@@ -1,0 +1,189 @@
+package rollout_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"rebuilder/internal/notify"
+)
+
+// forge is a code host in memory, with a CI that builds each new commit of the default branch and each dispatch.
+type forge struct {
+	lab *lab
+
+	mu         sync.Mutex
+	repos      map[string]*repository
+	writes     int
+	dispatches int
+	refuse     bool          // pull requests are not allowed
+	human      bool          // somebody else has committed to our branch
+	idle       bool          // CI does not build what is merged
+	pause      time.Duration // of a dispatch
+}
+
+type repository struct {
+	images  []string
+	commits []string // Dockerfile at each commit
+	pulls   []*pull
+}
+
+type pull struct {
+	notify.PullRequest
+	key, file string
+}
+
+func (f *forge) add(repo, dockerfile string, images ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.repos[repo] = &repository{images: images, commits: []string{dockerfile}}
+	f.ci(f.repos[repo])
+}
+
+// ci builds the newest commit on whatever its Dockerfile names.
+func (f *forge) ci(r *repository) {
+	dockerfile := r.commits[len(r.commits)-1]
+	from := strings.TrimPrefix(strings.Fields(dockerfile)[1], f.lab.host+"/")
+	if i := strings.Index(from, "@"); i >= 0 {
+		from = from[:strings.Index(from, ":")] + from[i:]
+	}
+	on := f.lab.scratch()
+	if from != "scratch" {
+		on = f.lab.pull(from)
+	}
+	for _, image := range r.images {
+		f.lab.push(f.lab.layer(on, map[string]string{"app": image, "made-from": dockerfile}), image)
+	}
+}
+
+// revert takes the last commit back.
+func (f *forge) revert(repo string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.repos[repo]
+	r.commits = append(r.commits, r.commits[len(r.commits)-2])
+}
+
+func (f *forge) Head(_ context.Context, repo, _ string) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.repos[repo]
+	if r == nil {
+		return "", notify.ErrNotFound
+	}
+	return fmt.Sprint(len(r.commits)), nil
+}
+
+func (f *forge) ReadFile(_ context.Context, repo, commit, path string) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var n int
+	if _, err := fmt.Sscan(commit, &n); err != nil || path != "Dockerfile" {
+		return nil, notify.ErrNotFound
+	}
+	return []byte(f.repos[repo].commits[n-1]), nil
+}
+
+func (f *forge) Propose(_ context.Context, p notify.Proposal) (notify.PullRequest, error) {
+	f.lab.cut.here("before pull request")
+	f.mu.Lock()
+	if f.refuse {
+		f.mu.Unlock()
+		return notify.PullRequest{}, fmt.Errorf("403 for a token that may only read: %w", notify.ErrNotFound)
+	}
+	if f.human {
+		f.mu.Unlock()
+		return notify.PullRequest{Number: 1, State: notify.Open, Human: true}, nil
+	}
+	r := f.repos[p.Repo]
+	for _, pr := range slices.Backward(r.pulls) {
+		if pr.key == p.Key && pr.file == string(p.Files["Dockerfile"]) {
+			f.mu.Unlock()
+			return pr.PullRequest, nil
+		}
+	}
+	f.writes++
+	for _, pr := range r.pulls {
+		if pr.key == p.Key && pr.State == notify.Open {
+			pr.file = string(p.Files["Dockerfile"])
+			f.mu.Unlock()
+			return pr.PullRequest, nil
+		}
+	}
+	pr := &pull{PullRequest: notify.PullRequest{Repo: p.Repo, Number: len(r.pulls) + 1, State: notify.Open}, key: p.Key, file: string(p.Files["Dockerfile"])}
+	r.pulls = append(r.pulls, pr)
+	f.mu.Unlock()
+	f.lab.cut.here("after pull request")
+	return pr.PullRequest, nil
+}
+
+func (f *forge) PullRequest(_ context.Context, repo string, number int) (notify.PullRequest, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.repos[repo].pulls[number-1].PullRequest, nil
+}
+
+func (f *forge) ClosePullRequest(_ context.Context, repo string, number int, _ string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.repos[repo].pulls[number-1].State = notify.Closed
+	return nil
+}
+
+func (f *forge) Dispatch(_ context.Context, d notify.Dispatch) error {
+	f.lab.cut.here("before dispatch")
+	time.Sleep(f.pause)
+	f.mu.Lock()
+	f.writes++
+	f.dispatches++
+	f.ci(f.repos[d.Repo])
+	f.mu.Unlock()
+	f.lab.cut.here("after dispatch")
+	return nil
+}
+
+func (f *forge) set(do func(*forge)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	do(f)
+}
+
+// merge merges all that is open, and CI builds it.
+func (f *forge) merge() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.repos {
+		for _, pr := range r.pulls {
+			if pr.State == notify.Open {
+				pr.State = notify.Merged
+				r.commits = append(r.commits, pr.file)
+				if !f.idle {
+					f.ci(r)
+				}
+			}
+		}
+	}
+}
+
+func (f *forge) open() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.repos {
+		if slices.ContainsFunc(r.pulls, func(p *pull) bool { return p.State == notify.Open }) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *forge) counts() (pulls, dispatches, writes int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.repos {
+		pulls += len(r.pulls)
+	}
+	return pulls, f.dispatches, f.writes
+}
