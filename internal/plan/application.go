@@ -42,6 +42,7 @@ func (m *maker) application(name string) {
 	s := Step{Image: name, Kind: string(graph.Application), Cause: CauseParent, Action: action(a), Before: a.Digest.String()}
 	m.references(&s, a)
 	if len(s.Reasons) == 0 {
+		m.unproven(name, a)
 		return
 	}
 	if reason, ok := m.held(s, a); ok {
@@ -95,8 +96,34 @@ func behind(a Application, r Reference, b Base) string {
 		return "pins an older digest of"
 	case r.Kind == graph.Inherits:
 		return "stands on an older digest of"
+	case r.Pinned.Hex == "" && a.Attempt != nil:
+		return "could not be told of the newest digest of" // nothing else remembers that it is to be told
 	}
 	return "" // copied from a tag: nothing can be proven, the tag is followed at its next build
+}
+
+// unproven says of an application that is as it should be, as far as its Dockerfile goes, that nobody can know whether its
+// image is: layers prove what an image stands on, and this one stands on no base of the catalog.
+func (m *maker) unproven(name string, a Application) {
+	pinned, from := true, []string(nil)
+	for _, r := range a.References {
+		if r.Kind == graph.Inherits || !m.f.Bases[r.Base].known() {
+			return // proven, or said already
+		}
+		pinned = pinned && r.Pinned.Hex != ""
+		if !slices.Contains(from, r.Base) {
+			from = append(from, r.Base)
+		}
+	}
+	if t := a.Told; t != nil && t.State != "closed" && maps.Equal(t.Wants, m.wants[a.Application]) {
+		m.skip(NotDone{Image: name, Reason: told(a), Since: t.Since, Who: "owner of " + a.Repository})
+		return
+	}
+	how := "follows the tag"
+	if pinned {
+		how = "pins the newest digest"
+	}
+	m.skip(NotDone{Image: name, Reason: fmt.Sprintf("its Dockerfile %s of %s and only copies from there: layers cannot prove that its image has it", how, strings.Join(from, ", ")), Unknown: true})
 }
 
 // patchesOf are the patches that a planned base brings down, without those already listed.

@@ -334,10 +334,46 @@ func TestMake(t *testing.T) {
 			})
 			return w
 		}, strings.Join(strings.Split(all, "\n")[:2], "\n"), "Dockerfile:1 is composed of build args"},
-		{"copied from a pinned digest that is wanted: nothing to tell, whatever the layers are", func() *world {
+		{"copied from a pinned digest that is wanted: nothing to tell, and nothing proven", func() *world {
 			w := behind()
 			w.app("app", func(a *plan.Application) {
 				a.References[0].Kind, a.References[0].Pinned = graph.CopiesFrom, hash("P2")
+			})
+			return w
+		}, "", "its Dockerfile pins the newest digest of base/python and only copies from there: layers cannot prove that its image has it"},
+		{"copied from a tag: nothing to tell, and nothing proven", func() *world {
+			w := behind()
+			w.app("app", func(a *plan.Application) {
+				a.References[0].Kind, a.References[0].Pinned = graph.CopiesFrom, v1.Hash{}
+			})
+			return w
+		}, "", "its Dockerfile follows the tag of base/python and only copies from there"},
+		{"copied from a tag, and could not be told: told in its slot", func() *world {
+			w := behind()
+			w.app("app", func(a *plan.Application) {
+				a.References[0].Kind, a.References[0].Pinned, a.Strategy = graph.CopiesFrom, v1.Hash{}, "dispatch"
+				a.Attempt = &plan.Attempt{Outcome: "failed", Reason: "403", Tries: 1, At: noon.Add(-time.Hour), Next: noon}
+			})
+			return w
+		}, "dispatch app parent tier 0 after ", ""},
+		{"copied from what is merged: its image is awaited", func() *world {
+			w := behind()
+			w.app("app", func(a *plan.Application) {
+				a.References[0].Kind, a.References[0].Pinned = graph.CopiesFrom, hash("P2")
+				a.Told = &plan.Told{State: "merged", Number: 7, Wants: map[string]string{"base/python": hash("P2").String()}}
+			})
+			return w
+		}, "", "#7 is merged; its next image is awaited"},
+		{"copied from a base that cannot be seen: that is what is not known", func() *world {
+			w := behind()
+			w.base("base/python", func(b *plan.Base) { b.Image = plan.Image{Unknown: "503"} })
+			w.app("app", func(a *plan.Application) { a.References[0].Kind = graph.CopiesFrom })
+			return w
+		}, "", "cannot tell whether it stands on base/python: 503"},
+		{"copied besides standing on a base: the layers prove what they can", func() *world {
+			w := current()
+			w.app("app", func(a *plan.Application) {
+				a.References = append(a.References, plan.Reference{Base: "base/debian", Pinned: hash("D1"), Kind: graph.CopiesFrom, File: "Dockerfile", Line: 2, Rewritable: true})
 			})
 			return w
 		}, "", ""},
@@ -370,6 +406,11 @@ func TestMake(t *testing.T) {
 			said := slices.ContainsFunc(p.NotDone, func(n plan.NotDone) bool { return strings.Contains(n.Reason, c.says) })
 			if c.says != "" && !said {
 				t.Errorf("%q is not said in %+v", c.says, p.NotDone)
+			}
+			for _, n := range p.NotDone {
+				if c.says == "" && c.steps == "" {
+					t.Errorf("nothing is to be said, and yet: %s: %s", n.Image, n.Reason)
+				}
 			}
 			for _, s := range p.Steps {
 				if len(s.Reasons) == 0 {
