@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 
@@ -30,7 +29,7 @@ func newPlan(c *cli) *cobra.Command {
 			err = printJSON(cmd, p)
 		} else {
 			clean(&p)
-			c.printer(cmd, p.Now).plan(p)
+			c.printer(cmd, p.Now).plan(p, len(args) == 1)
 		}
 		if err == nil && gate {
 			return verdict(p)
@@ -57,8 +56,11 @@ func verdict(p api.Plan) error {
 	return nil
 }
 
-func (p *printer) plan(pl api.Plan) {
-	p.line("Cause    %s", cmp.Or(pl.Title, "nothing"))
+// plan shows a plan; stored says that it was made before, so that more may have happened since.
+func (p *printer) plan(pl api.Plan, stored bool) {
+	if len(pl.Steps) > 0 {
+		p.line("Cause    %s", pl.Title)
+	}
 	if !pl.Published.IsZero() {
 		p.line("         published %s", p.when(pl.Published))
 	}
@@ -66,10 +68,13 @@ func (p *printer) plan(pl api.Plan) {
 	p.steps(pl.Steps)
 	p.notDone(pl.NotDone)
 	p.line("Plan     %s", totals(pl))
-	if len(pl.Steps) == 0 {
-		return
-	}
 	switch {
+	case len(pl.Steps) == 0:
+		p.line("Nothing to do.")
+		return
+	case stored:
+		p.line("It can be applied once, as long as nothing that it rests on has moved: rebuilder apply %s", pl.ID)
+		return
 	case !pl.Automatic:
 		p.line("Starts   when a person applies it ([rollout] automatic = false)")
 	case pl.NotBefore.After(p.now):

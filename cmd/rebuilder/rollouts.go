@@ -1,13 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"rebuilder/internal/api"
+	"rebuilder/internal/catalog"
+	"rebuilder/internal/store"
 )
 
 func newRollouts(c *cli) *cobra.Command {
@@ -56,7 +61,7 @@ func (p *printer) rollouts(all api.Rollouts) {
 	if len(all.Rollouts) == 0 {
 		return
 	}
-	rows := [][]string{{"ROLLOUT", "STATE", "IMAGES WELL", "STARTED", "TOOK", "CAUSE"}}
+	rows := [][]string{{"ROLLOUT", "STATE", "IMAGES", "STARTED", "TOOK", "CAUSE"}}
 	for _, r := range all.Rollouts {
 		rows = append(rows, p.rolloutRow(r))
 	}
@@ -64,7 +69,35 @@ func (p *printer) rollouts(all api.Rollouts) {
 }
 
 func (p *printer) rolloutRow(r api.Rollout) []string {
-	return []string{r.ID, p.state(r.State), fmt.Sprintf("%d of %d", r.Good, r.Images), p.when(r.CreatedAt), p.took(r), strings.TrimRight(r.Title+". "+r.Reason, ". ")}
+	return []string{r.ID, p.state(r.State), outcomes(r), p.when(r.CreatedAt), p.took(r), strings.TrimRight(r.Title+". "+r.Reason, ". ")}
+}
+
+// outcomes says how far a rollout is, or how its images ended, the worst first: "2 failed, 6 skipped".
+func outcomes(r api.Rollout) string {
+	if r.EndedAt.IsZero() {
+		return fmt.Sprintf("%d of %d finished", r.Ended, r.Images)
+	}
+	states := slices.SortedFunc(maps.Keys(r.States), func(a, b string) int {
+		return cmp.Or(rank(a)-rank(b), cmp.Compare(a, b))
+	})
+	var parts []string
+	for _, s := range states {
+		if n := r.States[s]; n > 0 {
+			parts = append(parts, api.Thousands(n)+" "+s)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// rank puts how an image should not end before how it should.
+func rank(state string) int {
+	switch {
+	case state == string(store.Done):
+		return 1
+	case store.NodeState(state).Good():
+		return 2
+	}
+	return 0
 }
 
 // whole is how long an ended rollout took.
@@ -91,7 +124,7 @@ func (p *printer) rollout(r api.Rollout) {
 	if !r.PublishedAt.IsZero() {
 		p.line("Patch    published %s%s", p.when(r.PublishedAt), p.lead(r))
 	}
-	p.line("Images   %d of %d finished, %d well", r.Ended, r.Images, r.Good)
+	p.line("Images   %s", outcomes(r))
 	rows := [][]string{{"IMAGE", "STATE", "FOR", "WHAT IT DOES OR WAITS FOR"}}
 	for _, n := range r.Nodes {
 		rows = append(rows, []string{n.Image, p.state(n.State), p.age(n.Since), n.Sentence})
@@ -159,12 +192,20 @@ func (p *printer) proposals(all []api.Proposal) {
 	p.table("  ", rows)
 }
 
+// told is what was done to tell somebody.
+func told(strategy string) string {
+	if strategy == string(catalog.Dispatch) {
+		return "started"
+	}
+	return "opened"
+}
+
 func (p *printer) became(q api.Proposal) string {
 	var out []string
 	for _, step := range []struct {
 		word string
 		at   time.Time
-	}{{"opened", q.OpenedAt}, {"merged", q.MergedAt}, {"its image was built", q.BuiltAt}} {
+	}{{told(q.Strategy), q.OpenedAt}, {"merged", q.MergedAt}, {"its image was built", q.BuiltAt}} {
 		if !step.at.IsZero() {
 			out = append(out, step.word+" "+p.age(step.at)+" ago")
 		}

@@ -147,10 +147,10 @@ func (p *printer) waits(w *api.Wait) {
 
 func (p *printer) last(w api.Why) {
 	if len(w.Last) == 0 {
-		p.line("Before   no rollout has had it in hand")
+		p.line("History  no rollout has had it in hand")
 		return
 	}
-	p.line("Before   in %s, the newest first", api.Count(len(w.Last), "rollout"))
+	p.line("History  %s, the newest first", api.Count(len(w.Last), "rollout"))
 	var rows [][]string
 	for _, n := range w.Last {
 		rows = append(rows, []string{n.Rollout, p.state(n.State), p.age(n.Since) + " ago", n.Sentence})

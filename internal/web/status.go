@@ -1,8 +1,10 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -87,14 +89,14 @@ func meaning(s api.ImageState) string {
 	return "unknown"
 }
 
-// tone is the colour family of a state, always shown beside its word.
+// tone is the colour family of a state, always shown beside its word. To wait for one's parents is nothing to look at.
 func tone(state string) string {
 	switch state {
 	case "current", "done", "unchanged", "skipped", "built", "ok":
 		return "good"
 	case "rebuilding", "building", "testing", "scanning", "promoting", "running", "planned":
 		return "busy"
-	case "awaiting", "telling", "open", "merged", "waiting", "behind", "paused", "halted":
+	case "awaiting", "telling", "open", "merged", "behind", "paused", "halted":
 		return "wait"
 	case "stuck", "failed", "blocked", "not-taken", "quarantined", "broken", "unreachable", "cancelled", "late":
 		return "bad"
@@ -115,10 +117,24 @@ func words() template.FuncMap {
 		"why": func(image string) string {
 			return "/api/v1/images/" + strings.ReplaceAll(url.PathEscape(image), "%2F", "/") + "/why"
 		},
-		"outside": outside,
+		"outside": outside, "outcomes": outcomes,
 		"late":    func(w api.Watcher, now time.Time) bool { return late(w, now) },
 		"percent": func(n, of int) string { return percent(n, of) },
 	}
+}
+
+// outcomes counts how the images of a rollout ended, what went wrong first: "2 failed, 6 skipped".
+func outcomes(r api.Rollout) string {
+	states := slices.SortedFunc(maps.Keys(r.States), func(a, b string) int {
+		return cmp.Or(order(api.Node{State: a})-order(api.Node{State: b}), cmp.Compare(a, b))
+	})
+	var parts []string
+	for _, s := range states {
+		if n := r.States[s]; n > 0 {
+			parts = append(parts, api.Thousands(n)+" "+s)
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 func until(t, now time.Time) string {

@@ -45,10 +45,10 @@ func TestPageSaysHowThingsAre(t *testing.T) {
 		hasNot   []string
 	}{
 		{apitest.Empty,
-			[]string{"0 of 10 images current", "has not looked at the world yet", "Of 10 something is not known", "Nothing is running.", "None has ended yet.", "None has run yet.", "nothing was looked at yet"},
+			[]string{"0 of 10 images current", "has not looked at the world yet", "Of 10 not everything is known", "Nothing is running.", "None has ended yet.", "None has run yet.", "nothing was looked at yet"},
 			[]string{"http-equiv", "not used"}},
 		{apitest.Calm,
-			[]string{"10 of 10 images current", "as of", "4 min ago", "Of none something is unknown", "Nothing, of 10 images.", "0 of 1", "1 of 1"},
+			[]string{"10 of 10 images current", "as of", "4 min ago", "Nothing is unknown", "Nothing, of 10 images.", "1 not-taken", "1 done"},
 			[]string{"http-equiv"}},
 		{apitest.Fix,
 			[]string{"A plan of 4 steps waits", "not before 10:06 UTC, in 6 min", "patch not taken", "who keeps its recipe"},
@@ -227,4 +227,16 @@ func luminance(t *testing.T, colour string) float64 {
 		sum += weight * c
 	}
 	return sum
+}
+
+func TestOutcomesNameWhatWentWrongFirst(t *testing.T) {
+	for want, states := range map[string]map[string]int{
+		"":                                       {},
+		"10 done":                                {"done": 10, "failed": 0},
+		"1 blocked, 2 failed, 1 done, 6 skipped": {"skipped": 6, "failed": 2, "done": 1, "blocked": 1},
+	} {
+		if got := outcomes(api.Rollout{States: states}); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 }
