@@ -84,3 +84,37 @@ func (w *world) recipe() string {
 	}
 	return b.Recipe
 }
+
+func TestLineage(t *testing.T) {
+	w := newWorld(t)
+	w.write("debian/Dockerfile", "FROM HOST/upstream/debian:12\n")
+	w.write("python/Dockerfile", "FROM HOST/base/debian:stable AS build\nFROM HOST/base/debian:stable\nCOPY --from=build / /\n")
+	w.write("gone/Dockerfile", "FROM scratch\n")
+	c := w.catalog(`
+[[upstream]]
+name = "upstream/debian"
+image = "HOST/upstream/debian:12"
+[[base]]
+name = "base/debian"
+context = "debian"
+[[base]]
+name = "base/python"
+context = "python"
+[[base]]
+name = "base/gone"
+context = "gone"
+`)
+	if err := os.Remove(filepath.Join(w.dir, "gone", "Dockerfile")); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"base/python":     "upstream/debian base/debian base/python",
+		"base/debian":     "upstream/debian base/debian",
+		"upstream/debian": "upstream/debian",
+		"base/gone":       "", // its recipe cannot be read
+	} {
+		if got := strings.Join(w.obs.Lineage(c, name), " "); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}

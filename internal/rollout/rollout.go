@@ -36,6 +36,8 @@ type Facts interface {
 	Wants(ctx context.Context, b catalog.Base) (v1.Hash, error)
 	// Inventory reads what is inside a digest, once.
 	Inventory(ctx context.Context, image, reference, platform string) (*inventory.Inventory, error)
+	// Lineage names what an image is made from, as the recipes say: the farthest first, itself last; nil when unknown.
+	Lineage(c *catalog.Catalog, name string) []string
 }
 
 // Config holds what a Runner can do without.

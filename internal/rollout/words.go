@@ -56,7 +56,7 @@ func (r *Runner) words(ctx context.Context, t Turn, app catalog.Application, lin
 		}
 	}
 	for _, name := range basesOf(lines) {
-		b := newBase{Name: name, Digest: wants[name], Lineage: r.lineage(ctx, name)}
+		b := newBase{Name: name, Digest: wants[name], Lineage: r.facts.Lineage(r.catalog(), name)}
 		i := slices.IndexFunc(nodes, func(n store.Node) bool { return n.Image == name && n.State == store.Done && n.After == b.Digest })
 		if i >= 0 {
 			b.Node = &nodes[i]
@@ -73,30 +73,6 @@ func basesOf(lines []line) []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-// lineage is what a base stands on, as its recipe says, the farthest first. It is a courtesy to the reader: where it
-// cannot be read it is left out.
-func (r *Runner) lineage(ctx context.Context, name string) []string {
-	var up []string
-	for !slices.Contains(up, name) {
-		up = append(up, name)
-		b, f := r.base(name)
-		if f != nil { // an upstream: the end
-			break
-		}
-		in, _, err := r.facts.Base(ctx, r.catalog(), b)
-		if err != nil {
-			return nil
-		}
-		for _, p := range in.Parents {
-			if p.Kind == graph.Inherits {
-				name = p.Name
-			}
-		}
-	}
-	slices.Reverse(up)
-	return up
 }
 
 const (
