@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -162,8 +163,11 @@ func (l *looking) told(ctx context.Context) error {
 		if a.Attempt, err = l.attempt(ctx, plan.TellKey(a.Application, wants[a.Application])); err != nil {
 			return err
 		}
-		l.facts.Applications[name] = a
 		p, ok := last[a.Application]
+		if a.Attempt != nil && time.UnixMilli(p.OpenedAt).After(a.Attempt.At) && maps.Equal(p.Wants, wants[a.Application]) {
+			a.Attempt = nil // it was told since
+		}
+		l.facts.Applications[name] = a
 		if !ok || p.State != store.ProposalOpen && p.State != store.ProposalMerged && p.State != store.ProposalClosed {
 			continue
 		}

@@ -453,3 +453,39 @@ func TestWhoHasItInHandAndWhatItWasTold(t *testing.T) {
 		t.Errorf("web, which is told and waited for: busy %q, told %+v", a.Busy, a.Told)
 	}
 }
+
+// A telling that failed and was made good is no reason to tell again: who only copies has nothing else that ends it.
+func TestATellingThatFailedIsForgottenWhenItSucceeds(t *testing.T) {
+	w := newWorld(t)
+	d := w.push(w.image(nil, files{"d": ""}), "base/debian:stable").String()
+	w.push(w.image(nil, files{"web": ""}), "apps/web:main")
+	w.obs.Forge = forge{"acme/web/Dockerfile": "FROM scratch\nCOPY --from=" + w.host + "/base/debian:stable /d /d\n"}
+	w.twoBases()
+	c := w.catalog(twoBases + oneApplication)
+	wants := map[string]string{"base/debian": d}
+	w.remember(func(ctx context.Context, q store.Querier) error {
+		return store.SaveAttempt(ctx, q, store.Attempt{Key: plan.TellKey("web", wants), Image: "web", Outcome: "failed", Reason: "403", Tries: 1, At: 1000, Next: 2000})
+	})
+	for _, p := range []struct {
+		name   string
+		opened int64
+		wants  map[string]string
+		failed bool
+	}{
+		{"nothing was told", 0, wants, true},
+		{"told before", 500, wants, true},
+		{"told of something else since", 1500, map[string]string{"base/debian": "sha256:other"}, true},
+		{"told since", 1500, wants, false},
+	} {
+		w.remember(func(ctx context.Context, q store.Querier) error {
+			return store.SaveProposal(ctx, q, store.Proposal{Key: "tell r-1 web", Rollout: "r-1", Application: "web", State: store.ProposalBuilt, OpenedAt: p.opened, Wants: p.wants})
+		})
+		a := w.look(c).Facts.Applications["web"]
+		if (a.Attempt != nil) != p.failed {
+			t.Errorf("%s: attempt %+v", p.name, a.Attempt)
+		}
+		if _, planned := w.plan(c).Find("web"); planned != p.failed {
+			t.Errorf("%s: planned %v", p.name, planned)
+		}
+	}
+}

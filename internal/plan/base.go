@@ -216,6 +216,8 @@ func (m *maker) tried(s Step, b Base) bool {
 		n.Reason = "a rebuild with the same inputs changed nothing"
 	case "built":
 		switch {
+		case a.Digest == b.Digest.String() && s.Cause != CausePackage:
+			return true // it is what these inputs make: a change was taken back, and what it made was the same
 		case a.Digest == b.Digest.String():
 			n.Reason = "built with the same inputs as " + short(a.Digest) + "; still: " + s.Reasons[0]
 		case b.Promoted == b.Digest.String():

@@ -55,7 +55,7 @@ func (i Image) StandsOn(parent Image) bool {
 // Base is what is known of one base.
 type Base struct {
 	Image
-	Recipe  string // hash of the recipe as it is now; empty when unreadable, then RecipeUnknown says why
+	Recipe  string // hash of the recipe as it is now; empty when unreadable, then Problem says why
 	Problem string // why the recipe cannot be read or built: "Dockerfile:3: unknown instruction"
 	// BuiltFrom is the recipe hash that the current digest was built from, or with which a rebuild changed nothing; empty
 	// when we did not build it.
@@ -121,7 +121,8 @@ type Application struct {
 	Strays []string
 	// Told is the newest proposal or dispatch for it that is open or was closed by a person.
 	Told *Told
-	// Attempt is the memory of the last time that telling it of exactly the digests of now failed; nil when it did not.
+	// Attempt is the memory of the last time that telling it of exactly the digests of now failed; nil when it did not, or
+	// when it was told of them since.
 	Attempt *Attempt
 	// Busy names the running rollout that is about to tell it.
 	Busy string

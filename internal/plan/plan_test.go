@@ -291,6 +291,19 @@ func TestMake(t *testing.T) {
 			})
 			return w
 		}, "rebuild base/python recipe tier 0 after \npull-request app parent tier 1 after base/python", ""},
+		{"a recipe that went back to the one that made the image: nothing", func() *world {
+			w := current()
+			w.base("base/python", func(b *plan.Base) {
+				b.BuiltFrom = "rp2" // a rebuild that changed nothing
+				b.Attempt = &plan.Attempt{Outcome: "built", Digest: b.Digest.String(), At: noon}
+			})
+			return w
+		}, "", ""},
+		{"a patch that the image's own build did not take is said", func() *world {
+			w := patched()
+			w.base("base/debian", func(b *plan.Base) { b.Attempt = &plan.Attempt{Outcome: "built", Digest: b.Digest.String(), At: noon} })
+			return w
+		}, "", "built with the same inputs as " + hash("D1").Hex[:12] + "; still: libssl3 3.0.20 -> 3.0.22"},
 		{"a channel moved by somebody else is said, also when nothing else is amiss", func() *world {
 			w := current()
 			w.base("base/python", func(b *plan.Base) { b.Promoted = hash("P9").String() })
