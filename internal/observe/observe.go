@@ -47,6 +47,7 @@ type Observer struct {
 	Log      *slog.Logger
 
 	reading singleflight.Group // one read of a digest, however many ask
+	kept    kept
 }
 
 // World is what was seen in one look.
@@ -74,6 +75,7 @@ func (o *Observer) Gather(ctx context.Context, c *catalog.Catalog) (*World, erro
 	if err := l.images(ctx); err != nil {
 		return nil, err
 	}
+	l.kept.only(l.met())
 	if err := l.packages(ctx); err != nil {
 		return nil, err
 	}
@@ -199,6 +201,9 @@ const reads = 15 * time.Minute
 
 // inventory reads a digest once, however many ask; whoever asks first may go without stopping it for the others.
 func (o *Observer) inventory(ctx context.Context, name, ref string, digest v1.Hash, platform string) (*inventory.Inventory, error) {
+	if inv, ok := o.kept.get(digest); ok {
+		return inv, nil
+	}
 	done := o.reading.DoChan(digest.String(), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reads)
 		defer cancel()

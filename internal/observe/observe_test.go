@@ -12,6 +12,7 @@ import (
 
 	"rebuilder/internal/catalog"
 	"rebuilder/internal/graph"
+	"rebuilder/internal/inventory"
 	"rebuilder/internal/plan"
 	"rebuilder/internal/store"
 )
@@ -487,5 +488,36 @@ func TestATellingThatFailedIsForgottenWhenItSucceeds(t *testing.T) {
 		if _, planned := w.plan(c).Find("web"); planned != p.failed {
 			t.Errorf("%s: planned %v", p.name, planned)
 		}
+	}
+}
+
+// What is inside a digest is decoded once, however often it is looked at, and let go when nothing points to it any more.
+func TestLooksRememberWhatIsInside(t *testing.T) {
+	w := newWorld(t)
+	d := w.image(nil, debian("libfoo 1.0"))
+	first := w.push(d, "base/debian:stable")
+	c := w.twoBases()
+	inventoryOf := func(d fmt.Stringer) *inventory.Inventory {
+		t.Helper()
+		inv, err := w.obs.Inventory(t.Context(), "base/debian", w.host+"/base/debian@"+d.String(), "linux/amd64")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return inv
+	}
+	if inventoryOf(first) == inventoryOf(first) {
+		t.Error("kept before anybody looked")
+	}
+	w.look(c)
+	held := inventoryOf(first)
+	if w.look(c); inventoryOf(first) != held {
+		t.Error("decoded again")
+	}
+	second := w.push(w.image(d, debian("libfoo 1.1")), "base/debian:stable")
+	if p := w.look(c).Facts.Bases["base/debian"]; p.Digest != second {
+		t.Errorf("sees %s, want %s", p.Digest, second)
+	}
+	if inventoryOf(first) == held || inventoryOf(second) != inventoryOf(second) {
+		t.Error("the old one is still held, or the new one is not")
 	}
 }

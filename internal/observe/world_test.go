@@ -34,13 +34,12 @@ import (
 	"rebuilder/internal/plan"
 	"rebuilder/internal/registry"
 	"rebuilder/internal/store"
-	"rebuilder/internal/store/storetest"
 	"rebuilder/internal/watch"
 )
 
 // world is a real registry, real package repositories and a real store, with a forge of a map.
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	host string // of the registry
 	main *repository
@@ -55,11 +54,11 @@ type world struct {
 // repository is a package repository that images may use.
 type repository struct {
 	*debrepo.Repository
-	t   *testing.T
+	t   testing.TB
 	url string
 }
 
-func newRepository(t *testing.T) *repository {
+func newRepository(t testing.TB) *repository {
 	t.Helper()
 	r, err := debrepo.Open(t.TempDir(), debrepo.Config{Codename: "stable"})
 	if err != nil {
@@ -98,7 +97,7 @@ func (r *repository) sources(name string) files {
 	}
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), main: newRepository(t), now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}
 	reg := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
@@ -122,9 +121,24 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.obs = &observe.Observer{Registry: client, Packages: packages, Forge: forge{}, Store: storetest.Open(t, storetest.SQLite(t)),
+	w.obs = &observe.Observer{Registry: client, Packages: packages, Forge: forge{}, Store: openStore(t),
 		Now: func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler)}
 	return w
+}
+
+// openStore is storetest.Open for tests and benchmarks.
+func openStore(t testing.TB) *store.Store {
+	t.Helper()
+	st, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "rebuilder.db"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return st
 }
 
 func (w *world) fail(path string) {
