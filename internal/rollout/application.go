@@ -261,14 +261,11 @@ func (r *Runner) propose(ctx context.Context, t Turn, app catalog.Application, f
 }
 
 // mergedBefore is asked when the very change that was to be proposed has been merged, and was not there when the
-// Dockerfiles were read: it came in between, or a person has taken it back since.
+// Dockerfiles were read. Either it came in between, and the pull request is what was told; or a person has taken it back.
 func (r *Runner) mergedBefore(ctx context.Context, app catalog.Application, read string, p *store.Proposal) error {
 	tip, err := r.forge.Head(ctx, app.Repository, app.Branch)
-	if err != nil {
+	if err != nil || tip != read {
 		return err
-	}
-	if tip != read {
-		return fmt.Errorf("%s moved from %.12s to %.12s while it was proposed to", app.Repository, read, tip)
 	}
 	return r.declined(ctx, p, "was merged and taken back")
 }
