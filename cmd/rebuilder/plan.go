@@ -70,7 +70,7 @@ func (p *printer) plan(pl api.Plan, stored bool) {
 	p.line("Plan     %s", totals(pl))
 	switch {
 	case len(pl.Steps) == 0:
-		p.line("Nothing to do.")
+		p.line("%s", nothingToDo(pl))
 		return
 	case stored:
 		p.line("It can be applied once, as long as nothing that it rests on has moved: rebuilder apply %s", pl.ID)
@@ -83,6 +83,17 @@ func (p *printer) plan(pl api.Plan, stored bool) {
 		p.line("Starts   by itself at the next look")
 	}
 	p.line("Saved as plan %s. Run: rebuilder apply %s", pl.ID, pl.ID)
+}
+
+// nothingToDo says that a plan has no steps, and whether that is the whole truth.
+func nothingToDo(pl api.Plan) string {
+	switch {
+	case pl.Unknown > 0:
+		return "Nothing to do, as far as is known: see what is marked with ? above."
+	case len(pl.NotDone) > 0:
+		return "Nothing to do now: see the reasons above."
+	}
+	return "Nothing to do."
 }
 
 func (p *printer) steps(steps []api.Step) {

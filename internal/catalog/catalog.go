@@ -29,7 +29,7 @@ type Registry struct {
 
 // Forge is the code host. [forge] Absent (URL empty) when no application needs one.
 type Forge struct {
-	URL       string // API base: "https://api.github.com" (default), "https://ghe.example.com", "http://127.0.0.1:3000"
+	URL       string // API base: "https://api.github.com" (default), "https://ghe.example.com/api/v3", "http://127.0.0.1:3000"
 	TokenEnv  string // name of the environment variable that holds the token; default "REBUILDER_FORGE_TOKEN"
 	TokenFile string // or a file
 	// CloneURL is the prefix of git URLs, used for contexts in git; default derived from URL.

@@ -99,7 +99,7 @@ func (r *reader) forge(t *table) Forge {
 	if f.CloneURL == "" {
 		f.CloneURL = cloneURL(f.URL)
 	}
-	r.web(t, "url", f.URL)
+	r.api(t, "url", f.URL)
 	if t.has("clone_url") {
 		r.web(t, "clone_url", f.CloneURL)
 	}
@@ -109,6 +109,18 @@ func (r *reader) forge(t *table) Forge {
 func (r *reader) web(t *table, key, s string) {
 	if s != "" && !isWeb(s) {
 		t.wrong(key, `write it with https://, as in "https://ghe.example.com"`, ": %s = %q is not a web address", key, s)
+	}
+}
+
+// api refuses what is known to be no root of GitHub's API: its web site.
+func (r *reader) api(t *table, key, s string) {
+	u, err := url.Parse(s)
+	if err != nil || !isWeb(s) {
+		r.web(t, key, s)
+		return
+	}
+	if host := strings.ToLower(u.Hostname()); host == "github.com" || host == "www.github.com" {
+		t.wrong(key, `write url = "https://api.github.com"`, ": %s = %q is GitHub's web site, not its API", key, s)
 	}
 }
 
