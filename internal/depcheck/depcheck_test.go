@@ -7,10 +7,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"maps"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -62,51 +68,77 @@ var frontend = []string{
 	"github.com/moby/buildkit/frontend/dockerfile/shell",
 }
 
-// pure are the packages that take values and give values, and what even they may read from. Of ours they import only
-// each other, so that nothing effectful can be reached from them by any way round; what a package itself may read from
-// is what it alone is trusted with.
+// pure are the packages that take values and give values, and what even they may import besides the harmless part of the
+// standard library. Of ours they import only each other, so that nothing effectful can be reached from them by any way
+// round; what a package itself is given here it alone is trusted with. internal/inventory is not among them: it takes a
+// context and reads images.
 var pure = map[string][]string{
 	"internal/graph":      nil,
-	"internal/patch":      nil,
-	"internal/plan":       nil,
 	"internal/policy":     nil,
-	"internal/dockerfile": nil,
-	"internal/catalog":    {"os", "io/fs"}, // Load reads the file it is named
+	"internal/patch":      {"github.com/google/osv-scalibr/semantic"},
+	"internal/plan":       {"github.com/google/go-containerregistry/pkg/v1"},
+	"internal/dockerfile": frontend,
+	"internal/catalog":    {"os", "github.com/BurntSushi/toml", "github.com/google/go-containerregistry/pkg/name"}, // Load reads the file it is named
 }
 
-var effectful = []string{"net", "net/http/...", "os", "os/...", "io/fs", "database/sql/...", "context", "log", "log/slog", "syscall", "plugin"}
+// effectful is the part of the standard library that is not harmless.
+var effectful = []string{"net", "net/http/...", "net/rpc/...", "net/smtp", "os", "os/...", "io/fs", "io/ioutil", "database/sql/...", "context", "log", "log/slog", "syscall", "plugin",
+	"crypto/rand", "math/rand/...", "runtime/...", "testing/...", "unsafe"}
+
+// clock are the functions of package time that ask or use a clock: pure packages are given now.
+var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
 
 // effects are the packages that change or watch the world. They hand values to internal/rollout and never to each
 // other; implementations below them may import the contract above.
 var effects = []string{"internal/build", "internal/watch", "internal/promote", "internal/notify", "internal/registry", "internal/scan"}
 
 func TestHomes(t *testing.T) {
-	for _, p := range packages(t) {
+	for _, mistake := range astray(packages(t)) {
+		t.Error(mistake)
+	}
+}
+
+// astray says who imports what has another home.
+func astray(all []listed) (mistakes []string) {
+	for _, p := range all {
 		for _, r := range homes {
 			for _, imported := range p.Imports {
 				if matches(imported, r.imports) && !matches(p.path(), r.homes) {
-					t.Errorf("%s imports %s: %s", p.path(), imported, r.why)
+					mistakes = append(mistakes, fmt.Sprintf("%s imports %s: %s", p.path(), imported, r.why))
 				}
 			}
 			for _, imported := range p.tests() {
 				if matches(imported, r.imports) && !matches(p.path(), slices.Concat(r.homes, r.tests)) {
-					t.Errorf("the tests of %s import %s: %s", p.path(), imported, r.why)
+					mistakes = append(mistakes, fmt.Sprintf("the tests of %s import %s: %s", p.path(), imported, r.why))
 				}
 			}
 		}
 	}
+	return mistakes
 }
 
-func TestDockerfileImportsOnlyTheParser(t *testing.T) {
-	for _, p := range packages(t) {
-		if p.path() != "internal/dockerfile" {
-			continue
-		}
-		for _, imported := range p.Imports {
-			if strings.HasPrefix(imported, "github.com/moby/buildkit/") && !matches(imported, frontend) {
-				t.Errorf("%s imports %s", p.path(), imported)
+// TestAstray makes sure that TestHomes can fail.
+func TestAstray(t *testing.T) {
+	const client, github = "github.com/moby/buildkit/client", "github.com/google/go-github/v57/github"
+	for _, c := range []struct {
+		name string
+		p    listed
+		want string
+	}{
+		{"at home", listed{ImportPath: module + "internal/build/buildkit", Imports: []string{client}}, ""},
+		{"below home", listed{ImportPath: module + "internal/build/buildkit/x", TestImports: []string{client}}, ""},
+		{"above home", listed{ImportPath: module + "internal/build", Imports: []string{client}}, "internal/build imports " + client + ": " + homes[0].why},
+		{"beside home", listed{ImportPath: module + "internal/rollout", Imports: []string{client}}, "internal/rollout imports " + client + ": " + homes[0].why},
+		{"a command", listed{ImportPath: module + "cmd/rebuilder", Imports: []string{client}}, "cmd/rebuilder imports " + client + ": " + homes[0].why},
+		{"a test", listed{ImportPath: module + "internal/e2e", XTestImports: []string{client}}, "the tests of internal/e2e import " + client + ": " + homes[0].why},
+		{"a test that may", listed{ImportPath: module + "internal/e2e", XTestImports: []string{github}}, ""},
+		{"only a test may", listed{ImportPath: module + "internal/e2e", Imports: []string{github}}, "internal/e2e imports " + github + ": " + homes[1].why},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := strings.Join(astray([]listed{c.p}), "\n"); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
 			}
-		}
+		})
 	}
 }
 
@@ -132,13 +164,19 @@ func impure(all []listed) (mistakes []string) {
 				case ok && ways[ours] == "":
 					ways[ours] = ways[at] + " -> " + ours
 					queue = append(queue, ours)
-				case !ok && matches(imported, effectful) && !slices.Contains(pure[at], imported):
+				case !ok && (thirdParty(imported) || matches(imported, effectful)) && !slices.Contains(pure[at], imported):
 					mistakes = append(mistakes, fmt.Sprintf("%s is pure and reaches %s: %s", path, imported, ways[at]))
 				}
 			}
 		}
 	}
 	return mistakes
+}
+
+// thirdParty says that a package is neither ours nor of the standard library, whose paths begin with no host's name.
+func thirdParty(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return strings.Contains(first, ".")
 }
 
 func TestImpure(t *testing.T) {
@@ -155,6 +193,9 @@ func TestImpure(t *testing.T) {
 		{"another's trust is the other's", []listed{pkg("internal/plan", module+"internal/catalog"), pkg("internal/catalog", "os")}, ""},
 		{"itself", []listed{pkg("internal/plan", "net/http")}, "internal/plan is pure and reaches net/http: internal/plan"},
 		{"trust is not handed on", []listed{pkg("internal/plan", "os", module+"internal/catalog"), pkg("internal/catalog")}, "internal/plan is pure and reaches os: internal/plan"},
+		{"what another is trusted with", []listed{pkg("internal/plan", "github.com/BurntSushi/toml")}, "internal/plan is pure and reaches github.com/BurntSushi/toml: internal/plan"},
+		{"somebody else's", []listed{pkg("internal/graph", "golang.org/x/sys/unix")}, "internal/graph is pure and reaches golang.org/x/sys/unix: internal/graph"},
+		{"more of a module than is harmless", []listed{pkg("internal/dockerfile", "github.com/moby/buildkit/client")}, "internal/dockerfile is pure and reaches github.com/moby/buildkit/client: internal/dockerfile"},
 		{"by a way round", []listed{pkg("internal/plan", module+"internal/x"), pkg("internal/x", module+"internal/y"), pkg("internal/y", "database/sql")},
 			"internal/plan is pure and reaches database/sql: internal/plan -> internal/x -> internal/y"},
 	} {
@@ -163,6 +204,65 @@ func TestImpure(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// TestPurePackagesAskNoClock reads the pure packages' sources: an import does not say what of package time is used.
+func TestPurePackagesAskNoClock(t *testing.T) {
+	for _, p := range packages(t) {
+		if _, ok := pure[p.path()]; !ok {
+			continue
+		}
+		for _, name := range p.GoFiles {
+			file := filepath.Join(p.Dir, name)
+			src, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, mistake := range asksClock(t, name, string(src)) {
+				t.Errorf("%s: %s", p.path(), mistake)
+			}
+		}
+	}
+}
+
+// asksClock lists where a file names a function of the clock.
+func asksClock(t *testing.T, name, src string) (mistakes []string) {
+	t.Helper()
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, name, src, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	called := ""
+	for _, i := range f.Imports {
+		if i.Path.Value == `"time"` {
+			if called = "time"; i.Name != nil {
+				called = i.Name.Name
+			}
+		}
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if sel, ok := n.(*ast.SelectorExpr); ok {
+			if x, ok := sel.X.(*ast.Ident); ok && called != "" && x.Name == called && slices.Contains(clock, sel.Sel.Name) {
+				mistakes = append(mistakes, fmt.Sprintf("%s uses time.%s: it is given now", fset.Position(sel.Pos()), sel.Sel.Name))
+			}
+		}
+		return true
+	})
+	return mistakes
+}
+
+func TestAsksClock(t *testing.T) {
+	for src, want := range map[string]string{
+		"package p\nimport \"time\"\nvar d time.Duration = time.Hour\nfunc f(now time.Time) bool { return now.After(now) }":            "",
+		"package p\nimport \"time\"\nfunc f() time.Time { return time.Now() }":                                                         "p.go:3:29 uses time.Now: it is given now",
+		"package p\nimport x \"time\"\nvar now = x.Now":                                                                                "p.go:3:11 uses time.Now: it is given now",
+		"package p\nimport \"time\"\nfunc f(t time.Time) time.Duration { return time.Since(t) }\nfunc g() { time.Sleep(time.Second) }": "p.go:3:44 uses time.Since: it is given now\np.go:4:12 uses time.Sleep: it is given now",
+	} {
+		if got := strings.Join(asksClock(t, "p.go", src), "\n"); got != want {
+			t.Errorf("%s\ngot %q, want %q", src, got, want)
+		}
 	}
 }
 
@@ -241,7 +341,8 @@ func matches(path string, patterns []string) bool {
 
 // listed is what go list says of a package.
 type listed struct {
-	ImportPath                         string
+	ImportPath, Dir                    string
+	GoFiles, IgnoredGoFiles            []string
 	Imports, TestImports, XTestImports []string
 }
 
@@ -252,7 +353,7 @@ func (p listed) tests() []string { return slices.Concat(p.TestImports, p.XTestIm
 // packages lists this module. Packages that do not compile are listed all the same: their own tests say so.
 func packages(t *testing.T) []listed {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Imports,TestImports,XTestImports", module+"...")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Dir,GoFiles,IgnoredGoFiles,Imports,TestImports,XTestImports", module+"...")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -267,6 +368,43 @@ func packages(t *testing.T) []listed {
 		} else if err != nil {
 			t.Fatal(err)
 		}
+		p.unhide(t)
 		all = append(all, p)
+	}
+}
+
+// unhide adds what is imported by files that are not built here, being for another system or under a build tag.
+func (p *listed) unhide(t *testing.T) {
+	t.Helper()
+	for _, name := range p.IgnoredGoFiles {
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range f.Imports {
+			path, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(name, "_test.go") {
+				p.TestImports = append(p.TestImports, path)
+			} else {
+				p.Imports = append(p.Imports, path)
+			}
+		}
+	}
+}
+
+func TestUnhide(t *testing.T) {
+	dir := t.TempDir()
+	for name, src := range map[string]string{"x_plan9.go": "package x\nimport \"os\"\n", "y_test.go": "//go:build never\n\npackage x\nimport q \"net\"\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(src), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := listed{Dir: dir, IgnoredGoFiles: []string{"x_plan9.go", "y_test.go"}, Imports: []string{"fmt"}}
+	p.unhide(t)
+	if !slices.Equal(p.Imports, []string{"fmt", "os"}) || !slices.Equal(p.TestImports, []string{"net"}) {
+		t.Errorf("%+v", p)
 	}
 }
