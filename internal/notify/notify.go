@@ -17,6 +17,10 @@ type Forge interface {
 	// Propose opens the pull request for p.Key, or updates the one that is open in place, or finds that nothing is
 	// to be done. A second call with the same Proposal makes no write.
 	Propose(ctx context.Context, p Proposal) (PullRequest, error)
+	// Proposed returns the pull request that Propose made for p.Key from the commit p.Base, whatever became of it, and
+	// ErrNotFound when there is none. Key, Repo, Branch, Slug and Base are enough. It is for the repetition of a Propose
+	// whose answer was lost, when the change has been merged since and so cannot be proposed again.
+	Proposed(ctx context.Context, p Proposal) (PullRequest, error)
 	// PullRequest returns the present state of a pull request.
 	PullRequest(ctx context.Context, repo string, number int) (PullRequest, error)
 	// ClosePullRequest closes it with one line of reason; closed already is success.

@@ -284,6 +284,9 @@ func (forge) Propose(context.Context, notify.Proposal) (notify.PullRequest, erro
 func (forge) PullRequest(context.Context, string, int) (notify.PullRequest, error) {
 	return notify.PullRequest{}, errNotHere
 }
+func (forge) Proposed(context.Context, notify.Proposal) (notify.PullRequest, error) {
+	return notify.PullRequest{}, errNotHere
+}
 func (forge) ClosePullRequest(context.Context, string, int, string) error { return errNotHere }
 func (forge) Dispatch(context.Context, notify.Dispatch) error             { return errNotHere }
 

@@ -233,22 +233,24 @@ func (r *Runner) propose(ctx context.Context, t Turn, app catalog.Application, f
 	if err != nil {
 		return err
 	}
+	n := notify.Proposal{Key: app.Repository + " " + app.Branch, Repo: app.Repository, Branch: app.Branch, Slug: slug(p.Wants), Base: p.BaseCommit}
 	if len(files) == 0 { // the recipe is as wanted: only its image is missing
-		p.BaseCommit = commit
-		return nil
+		return r.proposed(ctx, n, p)
 	}
 	text, err := r.words(ctx, t, app, lines, p.Wants)
 	if err != nil {
 		return err
 	}
-	pr, err := r.forge.Propose(ctx, notify.Proposal{
-		Key: app.Repository + " " + app.Branch, Repo: app.Repository, Branch: app.Branch, Slug: slug(p.Wants), Base: commit,
-		Files: files, Title: text.Title, Body: text.Body, Labels: []string{"base-image"},
-	})
+	n.Base, n.Files, n.Title, n.Body, n.Labels = commit, files, text.Title, text.Body, []string{"base-image"}
+	p.BaseCommit = commit
+	if err := store.SaveProposal(ctx, r.store.Q(), *p); err != nil { // so that a repetition knows what to look for
+		return err
+	}
+	pr, err := r.forge.Propose(ctx, n)
 	if err != nil {
 		return noted("propose to "+app.Repository, err)
 	}
-	p.Number, p.URL, p.Head, p.BaseCommit = pr.Number, pr.URL, pr.Head, commit
+	p.Number, p.URL, p.Head = pr.Number, pr.URL, pr.Head
 	switch {
 	case pr.Human:
 		return &failure{State: store.Blocked, Reason: fmt.Sprintf("pull request #%d has commits by somebody else; it was left alone", pr.Number), Who: "owner of " + app.Repository}
@@ -257,6 +259,22 @@ func (r *Runner) propose(ctx context.Context, t Turn, app catalog.Application, f
 	case pr.State == notify.Merged && pr.Number > 0:
 		return r.mergedBefore(ctx, app, commit, p)
 	}
+	return nil
+}
+
+// proposed finds the pull request of a try whose end was never written down, and that somebody has merged since.
+func (r *Runner) proposed(ctx context.Context, n notify.Proposal, p *store.Proposal) error {
+	if n.Base == "" {
+		return nil // this is the first try
+	}
+	pr, err := r.forge.Proposed(ctx, n)
+	if errors.Is(err, notify.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p.Number, p.URL, p.Head = pr.Number, pr.URL, pr.Head
 	return nil
 }
 

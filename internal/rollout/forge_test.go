@@ -33,7 +33,7 @@ type repository struct {
 
 type pull struct {
 	notify.PullRequest
-	key, file string
+	key, file, base string
 }
 
 func (f *forge) add(repo, dockerfile string, images ...string) {
@@ -113,11 +113,22 @@ func (f *forge) Propose(_ context.Context, p notify.Proposal) (notify.PullReques
 			return pr.PullRequest, nil
 		}
 	}
-	pr := &pull{PullRequest: notify.PullRequest{Repo: p.Repo, Number: len(r.pulls) + 1, State: notify.Open}, key: p.Key, file: string(p.Files["Dockerfile"])}
+	pr := &pull{PullRequest: notify.PullRequest{Repo: p.Repo, Number: len(r.pulls) + 1, State: notify.Open}, key: p.Key, file: string(p.Files["Dockerfile"]), base: p.Base}
 	r.pulls = append(r.pulls, pr)
 	f.mu.Unlock()
 	f.lab.cut.here("after pull request")
 	return pr.PullRequest, nil
+}
+
+func (f *forge) Proposed(_ context.Context, p notify.Proposal) (notify.PullRequest, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, pr := range f.repos[p.Repo].pulls {
+		if pr.key == p.Key && pr.base == p.Base {
+			return pr.PullRequest, nil
+		}
+	}
+	return notify.PullRequest{}, notify.ErrNotFound
 }
 
 func (f *forge) PullRequest(_ context.Context, repo string, number int) (notify.PullRequest, error) {

@@ -232,6 +232,10 @@ func TestMergedWhileTheDaemonIsDown(t *testing.T) {
 	l.start()
 	l.settle()
 	l.right()
+	ps, err := store.LastProposals(context.Background(), l.store.Q())
+	if p := ps["web"]; err != nil || p.Number != 1 || p.MergedAt == 0 {
+		t.Errorf("it is not known which pull request did it: %+v (%v)", p, err)
+	}
 }
 
 func TestAChangeThatWasTakenBackIsNotProposedAgain(t *testing.T) {

@@ -38,6 +38,42 @@ func (c *Client) Propose(ctx context.Context, p notify.Proposal) (notify.PullReq
 	return pr, nil
 }
 
+// Proposed implements notify.Forge.
+func (c *Client) Proposed(ctx context.Context, p notify.Proposal) (notify.PullRequest, error) {
+	t, err := parseRepo(p.Repo)
+	if err != nil {
+		return notify.PullRequest{}, fmt.Errorf("proposed: %w", err)
+	}
+	j := &job{c: c, t: t, p: p}
+	pr, err := j.madeFrom(ctx)
+	if err != nil {
+		return notify.PullRequest{}, explain("look for the pull request from "+p.Base+" in "+t.String(), err)
+	}
+	return pr, nil
+}
+
+// madeFrom finds the pull request, on the newest branch, whose commit was made on the base commit.
+func (j *job) madeFrom(ctx context.Context) (notify.PullRequest, error) {
+	g, err := j.newest(ctx)
+	if err != nil {
+		return notify.PullRequest{}, err
+	}
+	candidates := g.closed
+	if g.open != nil {
+		candidates = []*github.PullRequest{g.open}
+	}
+	for _, pr := range candidates {
+		head, _, err := j.c.api.Git.GetCommit(ctx, j.t.owner, j.t.name, pr.GetHead().GetSHA())
+		if err != nil {
+			return notify.PullRequest{}, err
+		}
+		if len(head.Parents) == 1 && head.Parents[0].GetSHA() == j.p.Base {
+			return pullRequest(j.t, pr), nil
+		}
+	}
+	return notify.PullRequest{}, notify.ErrNotFound
+}
+
 func checkProposal(p notify.Proposal) error {
 	switch {
 	case p.Key == "" || p.Title == "":

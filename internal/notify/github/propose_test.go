@@ -1,6 +1,7 @@
 package github_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -182,6 +183,31 @@ func TestProposeAfterMerge(t *testing.T) {
 		t.Errorf("got %+v", second)
 	}
 	w.propose(next, 0)
+}
+
+// A merged change cannot be proposed again; what was proposed is found by the commit that it was made from.
+func TestProposedIsFoundByItsBase(t *testing.T) {
+	w := start(t)
+	p := w.proposal()
+	find := func(base string) (notify.PullRequest, error) {
+		return w.client.Proposed(t.Context(), notify.Proposal{Key: p.Key, Repo: p.Repo, Branch: p.Branch, Slug: p.Slug, Base: base})
+	}
+	if _, err := find(p.Base); !errors.Is(err, notify.ErrNotFound) {
+		t.Errorf("before there is one: %v", err)
+	}
+	pr := w.propose(p, 4)
+	for _, want := range []notify.PullState{notify.Open, notify.Merged} {
+		got, err := find(p.Base)
+		if err != nil || got.Number != pr.Number || got.State != want {
+			t.Errorf("want #%d %s: %+v (%v)", pr.Number, want, got, err)
+		}
+		if want == notify.Open {
+			w.merge(pr.Number)
+		}
+	}
+	if _, err := find(w.head("main")); !errors.Is(err, notify.ErrNotFound) {
+		t.Errorf("from another commit: %v", err)
+	}
 }
 
 func TestProposeFindsTheNewestOfManyBranches(t *testing.T) {
