@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"rebuilder/internal/api"
@@ -96,7 +97,9 @@ func NewApp(ctx context.Context, cfg AppConfig) (app *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.builder, err = buildkit.Open(ctx, buildkit.Config{Address: c.Builder.Address, Root: a.path("buildkit"), Insecure: insecure(c), Parallel: c.Builder.Parallel, Log: cfg.Log}); err != nil {
+	if a.builder, err = buildkit.Open(ctx, buildkit.Config{
+		Address: c.Builder.Address, Root: a.path("buildkit"), Insecure: insecure(c), Keychain: authn.DefaultKeychain, Parallel: c.Builder.Parallel, Log: cfg.Log,
+	}); err != nil {
 		return nil, err
 	}
 	packages, err := watch.NewDebian(watch.Config{Dir: a.path("indexes"), Log: cfg.Log})
