@@ -60,6 +60,9 @@ func (r *Runner) follow(ctx context.Context, p store.Proposal, f plan.Facts) err
 	if len(there) == len(app.Images) {
 		return r.finish(ctx, p, store.ProposalBuilt, there[app.Images[0].Name].Reason, there)
 	}
+	if reason := moot(app, p, f); reason != "" {
+		return r.finish(ctx, p, store.ProposalClosed, reason, nil)
+	}
 	if reason := takenBack(app, p, f); wasMerged && reason != "" {
 		return r.finish(ctx, p, store.ProposalClosed, reason, nil)
 	}
@@ -81,65 +84,106 @@ type arrival struct {
 	Reason string
 }
 
+// What an image arrived by.
+const (
+	byLayers = "its layers prove that it stands on the new base"
+	byRecipe = "its recipe names the new base and its image is a new one; what is copied cannot be proven by layers"
+)
+
 // arrivals are the images of an application that are as the proposal wants them, by name.
 func (r *Runner) arrivals(ctx context.Context, app *catalog.Application, p store.Proposal, f plan.Facts) (map[string]arrival, error) {
 	there := map[string]arrival{}
 	for _, i := range app.Images {
 		a := f.Applications[i.Name]
-		if stands(f, a, p.Wants) {
-			there[i.Name] = arrival{a.Digest.String(), true, "its layers prove that it stands on the new base"}
+		inherits, copies, ok := standing(f, a, p.Wants)
+		if !ok {
 			continue
 		}
-		if !copies(a, p.Wants) {
-			continue
+		now := arrival{Digest: a.Digest.String(), Proven: inherits, Reason: byLayers}
+		if copies {
+			var err error
+			if now, ok, err = r.copied(ctx, p, i.Name, f); err != nil {
+				return nil, err
+			}
 		}
-		n, err := store.GetNode(ctx, r.store.Q(), p.Rollout, i.Name)
-		switch {
-		case errors.Is(err, store.ErrNoRows): // it was as wanted when the rollout was planned
-			there[i.Name] = arrival{Digest: a.Digest.String(), Reason: "nothing was to be done"}
-		case err != nil:
-			return nil, err
-		case n.State == store.Telling && n.Detail.Seen != "" && n.Detail.Seen != a.Digest.String():
-			there[i.Name] = arrival{Digest: a.Digest.String(), Reason: "its recipe names the new base and its image is a new one; what is copied cannot be proven by layers"}
-		case n.State == store.Done:
-			there[i.Name] = arrival{Digest: a.Digest.String(), Reason: n.Reason}
+		if ok {
+			there[i.Name] = now
 		}
 	}
 	return there, nil
 }
 
-// stands says that the image inherits from at least one wanted base, and that its layers prove it for each.
-func stands(f plan.Facts, a plan.Application, wants map[string]string) bool {
-	some := false
-	for _, ref := range a.References {
-		want := wants[ref.Base]
-		if ref.Kind != graph.Inherits || want == "" {
-			continue
-		}
-		b := f.Bases[ref.Base].Image
-		if b.Digest.String() != want || !a.StandsOn(b) {
-			return false
-		}
-		some = true
+// copied says whether an image that also, or only, takes files from wanted bases has arrived: when it is a new one. It is
+// proven when it stands on a base that it did not stand on before.
+func (r *Runner) copied(ctx context.Context, p store.Proposal, image string, f plan.Facts) (arrival, bool, error) {
+	a := f.Applications[image]
+	now := arrival{Digest: a.Digest.String(), Reason: byRecipe}
+	n, err := store.GetNode(ctx, r.store.Q(), p.Rollout, image)
+	switch {
+	case errors.Is(err, store.ErrNoRows):
+		now.Reason = "nothing was to be done"
+		return now, true, nil
+	case err != nil:
+		return now, false, err
+	case n.State == store.Done:
+		return arrival{n.After, n.Detail.Proven, n.Reason}, true, nil
+	case n.Detail.Seen == "" || n.Detail.Seen == now.Digest:
+		return now, false, nil
 	}
-	return some
+	before, known, err := store.GetInventory(ctx, r.store.Q(), n.Before)
+	if err != nil || !known {
+		return now, true, err
+	}
+	was := plan.Application{Image: plan.Image{Digest: before.Digest, DiffIDs: before.DiffIDs}, References: a.References}
+	if inherits, _, _ := standing(f, a, p.Wants); inherits && !stoodOn(f, was, p.Wants) {
+		now.Proven, now.Reason = true, byLayers
+	}
+	return now, true, nil
 }
 
-// copies says that the image takes files from wanted bases and stands on none of them, and that its recipe pins no other
-// digest of them. Its layers can prove nothing then.
-func copies(a plan.Application, wants map[string]string) bool {
-	some := false
+// standing says whether an image has what is wanted as far as can be seen: its layers begin with those of each wanted base
+// that it inherits from, and its recipe pins no other digest of one that it copies from.
+func standing(f plan.Facts, a plan.Application, wants map[string]string) (inherits, copies, ok bool) {
 	for _, ref := range a.References {
 		want := wants[ref.Base]
-		if want == "" {
-			continue
+		switch {
+		case want == "":
+		case ref.Kind == graph.Inherits:
+			inherits = true
+		case ref.Pinned.Hex != "" && ref.Pinned.String() != want:
+			return inherits, true, false
+		default:
+			copies = true
 		}
-		if ref.Kind == graph.Inherits || ref.Pinned.Hex != "" && ref.Pinned.String() != want {
+	}
+	return inherits, copies, a.Exists() && (inherits || copies) && stoodOn(f, a, wants)
+}
+
+// stoodOn says that the layers of an image begin with those of each wanted base that its recipe inherits from.
+func stoodOn(f plan.Facts, a plan.Application, wants map[string]string) bool {
+	for _, ref := range a.References {
+		want := wants[ref.Base]
+		b := f.Bases[ref.Base].Image
+		if want != "" && ref.Kind == graph.Inherits && (b.Digest.String() != want || !a.StandsOn(b)) {
 			return false
 		}
-		some = true
 	}
-	return some && a.Exists()
+	return true
+}
+
+// moot says that no recipe of an application names a base any more of which it was told; empty when one does, or when that
+// is not known.
+func moot(app *catalog.Application, p store.Proposal, f plan.Facts) string {
+	for _, i := range app.Images {
+		a, ok := f.Applications[i.Name]
+		if !ok || a.Problem != "" || a.Unknown != "" {
+			return ""
+		}
+		if slices.ContainsFunc(a.References, func(ref plan.Reference) bool { return p.Wants[ref.Base] != "" }) {
+			return ""
+		}
+	}
+	return "no Dockerfile of " + app.Repository + " names these bases any more"
 }
 
 // takenBack says that what was merged is not in the repository any more; empty when it is, or when that is not known.

@@ -292,6 +292,55 @@ func TestAnApplicationThatOnlyCopies(t *testing.T) {
 	}
 }
 
+// An image stands on a base that did not move and copies from one that did: its layers say nothing of the news.
+func TestAnApplicationThatInheritsAndCopies(t *testing.T) {
+	l := newLab(t, storetest.SQLite(t))
+	l.settle()
+	l.forge.add("acme/batch", fmt.Sprintf("FROM %s/base/debian:stable\n", l.host), "apps/batch:main")
+	l.forge.add("acme/web", fmt.Sprintf("FROM %[1]s/base/debian:stable@%[2]s\nCOPY --from=%[1]s/base/python:stable@%[3]s /opt /opt\n",
+		l.host, l.digest("base/debian:stable"), l.digest("base/python:stable")), "apps/web:main")
+	l.settle()
+	l.builder.set(func(b *scripted) { b.salt = "y" })
+	l.write("python/Dockerfile", fmt.Sprintf("FROM %s/base/debian:stable\nRUN true # changed\n", l.host))
+	l.until(l.forge.open)
+	for range 5 {
+		if err := l.loop.Once(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, nodes := l.last(); nodes["web"].State != store.Telling {
+		t.Errorf("before the merge: %s: %s", nodes["web"].State, nodes["web"].Reason)
+	}
+	l.settle()
+	if _, nodes := l.last(); nodes["web"].State != store.Done || nodes["web"].Detail.Proven {
+		t.Errorf("after the merge: %s: %s, proven %v", nodes["web"].State, nodes["web"].Reason, nodes["web"].Detail.Proven)
+	}
+	was := l.rollouts()
+	l.publish("1.1") // and now the base moves that it stands on, too
+	l.settle()
+	if _, nodes := l.last(); nodes["web"].State != store.Done || !nodes["web"].Detail.Proven || l.rollouts() != was+1 {
+		t.Errorf("%d rollouts, were %d: %s: %s, proven %v", l.rollouts(), was, nodes["web"].State, nodes["web"].Reason, nodes["web"].Detail.Proven)
+	}
+}
+
+// A recipe that names the base no more ends what it was told.
+func TestARecipeThatNamesTheBaseNoMore(t *testing.T) {
+	l := applied(t)
+	l.publish("1.1")
+	l.until(l.forge.open)
+	l.forge.set(func(f *forge) {
+		r := f.repos["acme/web"]
+		r.commits = append(r.commits, "FROM scratch\nCOPY . /\n")
+	})
+	l.until(func() bool {
+		_, nodes := l.last()
+		return nodes["web"].State.Ended()
+	})
+	if _, nodes := l.last(); nodes["web"].State != store.Skipped || !strings.Contains(nodes["web"].Reason, "names these bases any more") {
+		t.Errorf("web: %s: %s", nodes["web"].State, nodes["web"].Reason)
+	}
+}
+
 // Somebody else's index is on the channel of a base that is taken over.
 func TestAnIndexOnTheChannelIsReplaced(t *testing.T) {
 	l := applied(t)
