@@ -93,7 +93,7 @@ func rolloutOf(r store.Rollout, nodes []store.Node, full bool) Rollout {
 		if n.State.Ended() {
 			out.Ended++
 		}
-		if n.State.Good() {
+		if n.State.Good() && n.State != store.Skipped {
 			out.Good++
 		}
 		if full {

@@ -27,17 +27,21 @@ func (v *view) images() []Image {
 		child, known := at[name]
 		above, both := at[parent]
 		if ok && known && both {
-			out[child] = out[child].on(out[above])
+			out[child] = out[child].on(out[above], len(v.snap.World.Facts.Bases[parent].Patches) > 0)
 		}
 	}
 	return out
 }
 
 // on is an image that is current as far as its own parent goes, seen together with how that parent is: nobody stands
-// well on what is not well.
-func (i Image) on(parent Image) Image {
-	if i.State != Current {
+// well on what is not well. A parent that is stuck without a patch to take, as by a recipe that does not build, has
+// nothing newer to give.
+func (i Image) on(parent Image, patched bool) Image {
+	switch {
+	case i.State != Current:
 		return i
+	case parent.State == Stuck && !patched:
+		return i.is(Current, i.Sentence+"; "+parent.Name+" itself is stuck")
 	}
 	switch parent.State {
 	case Unknown:
@@ -113,10 +117,8 @@ func (v *view) image(i Image) Image {
 	if s, ok := v.snap.Plan.Find(i.Name); ok {
 		return i.is(Behind, s.Reasons[0]+more(len(s.Reasons)-1))
 	}
-	for _, n := range v.notDone[i.Name] {
-		if j, decided := v.held(i, n); decided {
-			return j
-		}
+	if j, decided := v.undone(i); decided {
+		return j
 	}
 	if !img.Exists() {
 		return i.is(Unknown, "there is no image at "+i.Reference)
@@ -134,6 +136,23 @@ func more(n int) string {
 		return ""
 	}
 	return fmt.Sprintf(" (and %d more)", n)
+}
+
+// undone is an image for which things are not done: as the first of them says, but what a person must do something about
+// is never behind what is not known.
+func (v *view) undone(i Image) (Image, bool) {
+	var first Image
+	found := false
+	for _, n := range v.notDone[i.Name] {
+		j, decided := v.held(i, n)
+		switch {
+		case decided && j.State == Stuck:
+			return j, true
+		case decided && !found:
+			first, found = j, true
+		}
+	}
+	return first, found
 }
 
 // inHand is an image that a running rollout is at.

@@ -189,7 +189,7 @@ type Rollout struct {
 	NoticedAt   time.Time      `json:"noticed_at,omitzero"`
 	Images      int            `json:"images"` // denominator of Ended, Good and States
 	Ended       int            `json:"ended"`
-	Good        int            `json:"good"` // ended as it should be
+	Good        int            `json:"good"` // done or unchanged: one that was skipped may have been skipped behind a failure
 	States      map[string]int `json:"states"`
 	Nodes       []Node         `json:"nodes,omitempty"`
 	Proposals   []Proposal     `json:"proposals,omitempty"`
