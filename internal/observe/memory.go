@@ -171,7 +171,7 @@ func (l *looking) told(ctx context.Context) error {
 		if !ok || p.State != store.ProposalOpen && p.State != store.ProposalMerged && p.State != store.ProposalClosed {
 			continue
 		}
-		a.Told = &plan.Told{Rollout: p.Rollout, State: string(p.State), Number: p.Number, URL: p.URL, Since: time.UnixMilli(p.OpenedAt), Wants: p.Wants}
+		a.Told = &plan.Told{Rollout: p.Rollout, State: string(p.State), Number: p.Number, URL: p.URL, Since: time.UnixMilli(p.OpenedAt), Reason: p.Reason, Wants: p.Wants}
 		l.facts.Applications[name] = a
 	}
 	return nil

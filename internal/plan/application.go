@@ -179,6 +179,8 @@ func (m *maker) held(s Step, a Application) (NotDone, bool) {
 func told(a Application) string {
 	t := a.Told
 	switch {
+	case t.State == "closed" && t.Reason != "":
+		return t.Reason
 	case t.State == "closed":
 		return fmt.Sprintf("pull request #%d was closed without merging: this digest is not proposed again", t.Number)
 	case t.State == "merged":

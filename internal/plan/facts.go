@@ -175,6 +175,7 @@ type Told struct {
 	Number  int
 	URL     string
 	Since   time.Time
+	Reason  string            // why it was closed
 	Wants   map[string]string // base -> digest
 }
 

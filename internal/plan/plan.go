@@ -182,12 +182,10 @@ func (m *maker) finish() {
 	best := len(order)
 	for _, s := range p.Steps {
 		if i := slices.Index(order, s.Cause); i < best {
-			best, p.Cause, p.Title = i, s.Cause, title(s)
+			best, p.Cause = i, s.Cause
 		}
 	}
-	if n := len(p.Steps); n == 0 {
-		p.Title = "nothing to do"
-	}
+	p.Title = title(p)
 	slices.SortFunc(p.Inputs, func(a, b Input) int { return strings.Compare(a.Name, b.Name) })
 	sum := sha256.New()
 	json.NewEncoder(sum).Encode(struct {
@@ -197,14 +195,40 @@ func (m *maker) finish() {
 	p.ID = "p-" + hex.EncodeToString(sum.Sum(nil))[:12]
 }
 
-func title(s Step) string {
-	if s.Cause == CausePackage && len(s.Patches) > 0 {
-		p := s.Patches[0]
-		t := fmt.Sprintf("%s %s -> %s in %s", p.Package, p.From, p.To, s.Image)
-		if n := len(s.Patches) - 1; n > 0 {
-			t += fmt.Sprintf(" and %d more", n)
-		}
-		return t
+// title is one line: the first step for the plan's cause, and how much more there is for the same cause.
+func title(p *Plan) string {
+	steps := slices.DeleteFunc(slices.Clone(p.Steps), func(s Step) bool { return s.Cause != p.Cause })
+	if len(steps) == 0 {
+		return "nothing to do"
 	}
-	return s.Image + ": " + s.Reasons[0]
+	first := steps[0]
+	t := first.Image + ": " + first.Reasons[0]
+	packages := map[string]bool{}
+	if p.Cause == CausePackage && len(first.Patches) > 0 {
+		q := first.Patches[0]
+		t = fmt.Sprintf("%s %s -> %s in %s", q.Package, q.From, q.To, first.Image)
+		for _, s := range steps {
+			for _, q := range s.Patches {
+				packages[q.Package] = true
+			}
+		}
+	}
+	switch n, images := len(packages)-1, len(steps)-1; {
+	case n > 0 && images > 0:
+		return fmt.Sprintf("%s, %s in %s", t, more(n, "package"), count(images+1, "image"))
+	case n > 0:
+		return t + ", and " + more(n, "package")
+	case images > 0:
+		return t + ", and " + more(images, "image")
+	}
+	return t
+}
+
+func more(n int, what string) string { return strings.Replace(count(n, what), " ", " more ", 1) }
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

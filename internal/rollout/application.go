@@ -290,11 +290,12 @@ func (r *Runner) mergedBefore(ctx context.Context, app catalog.Application, read
 
 // declined remembers that a person said no to these digests.
 func (r *Runner) declined(ctx context.Context, p *store.Proposal, how string) error {
-	p.State, p.Reason, p.EndedAt = store.ProposalClosed, how, r.cfg.Now().UnixMilli()
+	p.State, p.EndedAt = store.ProposalClosed, r.cfg.Now().UnixMilli()
+	p.Reason = fmt.Sprintf("pull request #%d %s: this digest is not proposed again", p.Number, how)
 	if err := store.SaveProposal(ctx, r.store.Q(), *p); err != nil {
 		return err
 	}
-	return &failure{State: store.Skipped, Reason: fmt.Sprintf("pull request #%d %s: this digest is not proposed again", p.Number, how)}
+	return &failure{State: store.Skipped, Reason: p.Reason}
 }
 
 // line is one reference that a pull request changes.

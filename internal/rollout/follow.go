@@ -35,7 +35,7 @@ func (r *Runner) Follow(ctx context.Context, f plan.Facts) error {
 func (r *Runner) follow(ctx context.Context, p store.Proposal, f plan.Facts) error {
 	app := r.byName(p.Application)
 	if app == nil {
-		return r.finish(ctx, p, store.ProposalClosed, "no longer in the catalog", nil)
+		return r.finish(ctx, p, store.ProposalSuperseded, "no longer in the catalog", nil)
 	}
 	wasMerged := p.State == store.ProposalMerged
 	if p.Number > 0 && !wasMerged && r.forge != nil {
@@ -50,7 +50,7 @@ func (r *Runner) follow(ctx context.Context, p store.Proposal, f plan.Facts) err
 				return err
 			}
 		case notify.Closed:
-			return r.finish(ctx, p, store.ProposalClosed, fmt.Sprintf("pull request #%d was closed without merging: not this digest", p.Number), nil)
+			return r.finish(ctx, p, store.ProposalClosed, fmt.Sprintf("pull request #%d was closed without merging: this digest is not proposed again", p.Number), nil)
 		}
 	}
 	there, err := r.arrivals(ctx, app, p, f)
@@ -61,7 +61,7 @@ func (r *Runner) follow(ctx context.Context, p store.Proposal, f plan.Facts) err
 		return r.finish(ctx, p, store.ProposalBuilt, there[app.Images[0].Name].Reason, there)
 	}
 	if reason := moot(app, p, f); reason != "" {
-		return r.finish(ctx, p, store.ProposalClosed, reason, nil)
+		return r.finish(ctx, p, store.ProposalSuperseded, reason, nil)
 	}
 	if reason := takenBack(app, p, f); wasMerged && reason != "" {
 		return r.finish(ctx, p, store.ProposalClosed, reason, nil)
