@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
@@ -74,6 +75,8 @@ type Engine struct {
 	guard *guard
 	cfg   Config
 
+	closing atomic.Bool
+
 	mu   sync.Mutex
 	stop func() // of the guard; nil before Launch
 	done chan struct{}
@@ -127,7 +130,7 @@ func (e *Engine) open(ctx context.Context) error {
 		ExecutorID:         e.cfg.ExecutorID,
 		SQLiteSystemDB:     e.store.SQLite(),
 		SystemDBPool:       e.store.Postgres(),
-		Logger:             slog.New(quiet{e.cfg.Log.Handler()}),
+		Logger:             slog.New(quiet{e.cfg.Log.Handler(), &e.closing}),
 	})
 	if err != nil {
 		return err
@@ -202,6 +205,7 @@ func (e *Engine) Launch(ctx context.Context) error {
 // next Launch, or in another replica. The error names what did not stop within the timeout, which each part has for
 // itself. Close is safe twice and without Launch.
 func (e *Engine) Close(timeout time.Duration) error {
+	e.closing.Store(true)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.stop != nil {

@@ -115,9 +115,10 @@ func (f *forge) Propose(_ context.Context, p notify.Proposal) (notify.PullReques
 	}
 	pr := &pull{PullRequest: notify.PullRequest{Repo: p.Repo, Number: len(r.pulls) + 1, State: notify.Open}, key: p.Key, file: string(p.Files["Dockerfile"]), base: p.Base}
 	r.pulls = append(r.pulls, pr)
+	made := pr.PullRequest
 	f.mu.Unlock()
 	f.lab.cut.here("after pull request")
-	return pr.PullRequest, nil
+	return made, nil
 }
 
 func (f *forge) Proposed(_ context.Context, p notify.Proposal) (notify.PullRequest, error) {

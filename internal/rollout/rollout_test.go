@@ -24,7 +24,10 @@ func appliedOn(t *testing.T, dsn string) *lab {
 	return l
 }
 
-func TestTheLifeOfOneFix(t *testing.T) { storetest.EachDSN(t, lifeOfOneFix) }
+func TestTheLifeOfOneFix(t *testing.T) {
+	t.Parallel()
+	storetest.EachDSN(t, lifeOfOneFix)
+}
 
 func lifeOfOneFix(t *testing.T, dsn string) {
 	l := appliedOn(t, dsn)
@@ -66,6 +69,7 @@ func (l *lab) right() {
 }
 
 func TestAtRestNothingIsWritten(t *testing.T) {
+	t.Parallel()
 	l := applied(t)
 	l.publish("1.1")
 	l.settle()
@@ -83,6 +87,7 @@ func TestAtRestNothingIsWritten(t *testing.T) {
 }
 
 func TestPatchNotTaken(t *testing.T) {
+	t.Parallel()
 	l := applied(t)
 	l.builder.set(func(b *scripted) { b.held = true })
 	tags := l.tags.Load()
@@ -121,6 +126,7 @@ func TestPatchNotTaken(t *testing.T) {
 }
 
 func TestANotTakenPatchIsTriedAgainWhenTheRecipeChanges(t *testing.T) {
+	t.Parallel()
 	l := applied(t)
 	l.builder.set(func(b *scripted) { b.held = true })
 	l.publish("1.1")
@@ -132,6 +138,7 @@ func TestANotTakenPatchIsTriedAgainWhenTheRecipeChanges(t *testing.T) {
 }
 
 func TestAFailedBuildIsSaidAndItsChildrenAreSkipped(t *testing.T) {
+	t.Parallel()
 	l := applied(t)
 	l.builder.set(func(b *scripted) { b.fail = "base/debian" })
 	l.publish("1.1")
@@ -146,6 +153,7 @@ func TestAFailedBuildIsSaidAndItsChildrenAreSkipped(t *testing.T) {
 }
 
 func TestTheSameContentIsNotPromoted(t *testing.T) {
+	t.Parallel()
 	l := applied(t)
 	tags := l.tags.Load()
 	l.write("python/Dockerfile", fmt.Sprintf("FROM %s/base/debian:stable\nRUN true\n# a comment\n", l.host))
@@ -167,6 +175,7 @@ func (l *lab) rollouts() int {
 }
 
 func TestWhoCannotBeToldIsNotTriedAgainAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		set  func(*forge)
@@ -203,6 +212,7 @@ func TestWhoCannotBeToldIsNotTriedAgainAtOnce(t *testing.T) {
 }
 
 func TestAClosedPullRequestIsNotOpenedAgain(t *testing.T) {
+	t.Parallel()
 	l := applied(t)
 	l.publish("1.1")
 	l.until(func() bool { return l.forge.open() })
@@ -223,6 +233,7 @@ func TestAClosedPullRequestIsNotOpenedAgain(t *testing.T) {
 
 // The process ends when the pull request is there and nobody has written it down; it is merged before the next start.
 func TestMergedWhileTheDaemonIsDown(t *testing.T) {
+	t.Parallel()
 	l := applied(t)
 	l.cut.armAt("after pull request")
 	l.publish("1.1")
@@ -239,6 +250,7 @@ func TestMergedWhileTheDaemonIsDown(t *testing.T) {
 }
 
 func TestAChangeThatWasTakenBackIsNotProposedAgain(t *testing.T) {
+	t.Parallel()
 	for _, when := range []string{"followed", "before anybody looked"} {
 		t.Run(when, func(t *testing.T) {
 			l := applied(t)
@@ -270,6 +282,7 @@ func TestAChangeThatWasTakenBackIsNotProposedAgain(t *testing.T) {
 // Layers prove nothing of what is copied: it is done when the recipe pins the new base and the image is a new one, and
 // not called proven.
 func TestAnApplicationThatOnlyCopies(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, storetest.SQLite(t))
 	l.settle()
 	from := fmt.Sprintf("FROM %s/base/python:stable\n", l.host)
@@ -294,6 +307,7 @@ func TestAnApplicationThatOnlyCopies(t *testing.T) {
 
 // An image stands on a base that did not move and copies from one that did: its layers say nothing of the news.
 func TestAnApplicationThatInheritsAndCopies(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, storetest.SQLite(t))
 	l.settle()
 	l.forge.add("acme/batch", fmt.Sprintf("FROM %s/base/debian:stable\n", l.host), "apps/batch:main")
@@ -325,6 +339,7 @@ func TestAnApplicationThatInheritsAndCopies(t *testing.T) {
 
 // A recipe that names the base no more ends what it was told.
 func TestARecipeThatNamesTheBaseNoMore(t *testing.T) {
+	t.Parallel()
 	l := applied(t)
 	l.publish("1.1")
 	l.until(l.forge.open)
@@ -343,6 +358,7 @@ func TestARecipeThatNamesTheBaseNoMore(t *testing.T) {
 
 // Somebody else's index is on the channel of a base that is taken over.
 func TestAnIndexOnTheChannelIsReplaced(t *testing.T) {
+	t.Parallel()
 	l := applied(t)
 	l.index("base/python:stable")
 	l.publish("1.1")
@@ -355,6 +371,7 @@ func TestAnIndexOnTheChannelIsReplaced(t *testing.T) {
 
 // Two images of one application are told of together, by one dispatch.
 func TestImagesOfOneApplicationAreDispatchedOnce(t *testing.T) {
+	t.Parallel()
 	storetest.EachDSN(t, imagesOfOneApplication)
 }
 
@@ -385,6 +402,7 @@ const effects = 16
 
 // The test to be proudest of: the process ends before and after each outside effect, and a new one goes on.
 func TestKilledBetweenAnyTwoSteps(t *testing.T) {
+	t.Parallel()
 	storetest.EachDSN(t, func(t *testing.T, _ string) {
 		for at := range effects {
 			t.Run(fmt.Sprint(at+1), func(t *testing.T) {
