@@ -129,14 +129,9 @@ func (m *maker) unproven(name string, a Application) {
 // patchesOf are the patches that a planned base brings down, without those already listed.
 func (m *maker) patchesOf(base string, have []Patch) []Patch {
 	var out []Patch
-	for _, s := range m.plan.Steps {
-		if s.Image != base {
-			continue
-		}
-		for _, p := range s.Patches {
-			if !slices.ContainsFunc(have, func(h Patch) bool { return h.Package == p.Package }) {
-				out = append(out, p)
-			}
+	for _, p := range m.plan.Steps[m.step[base]].Patches {
+		if !slices.ContainsFunc(have, func(h Patch) bool { return h.Package == p.Package }) {
+			out = append(out, p)
 		}
 	}
 	return out

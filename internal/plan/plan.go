@@ -96,7 +96,7 @@ func (p *Plan) Find(image string) (Step, bool) {
 
 // Make decides. g must hold every image of the catalog; now decides back-off and settle windows.
 func Make(c *catalog.Catalog, g *graph.Graph, f Facts, now time.Time) *Plan {
-	m := &maker{c: c, g: g, f: f, now: now, plan: &Plan{MadeAt: now}, planned: map[string]int{}, wants: f.Wants()}
+	m := &maker{c: c, g: g, f: f, now: now, plan: &Plan{MadeAt: now}, planned: map[string]int{}, step: map[string]int{}, wants: f.Wants()}
 	for _, name := range g.Order() {
 		n, _ := g.Node(name)
 		m.plan.Images++
@@ -121,6 +121,7 @@ type maker struct {
 	now     time.Time
 	plan    *Plan
 	planned map[string]int               // image -> tier
+	step    map[string]int               // image -> place in plan.Steps, until they are put in order
 	wants   map[string]map[string]string // application -> base -> digest
 }
 
@@ -132,7 +133,7 @@ func (m *maker) add(s Step) {
 	for _, p := range s.Parents {
 		s.Tier = max(s.Tier, m.planned[p]+1)
 	}
-	m.planned[s.Image] = s.Tier
+	m.planned[s.Image], m.step[s.Image] = s.Tier, len(m.plan.Steps)
 	m.plan.Steps = append(m.plan.Steps, s)
 }
 
