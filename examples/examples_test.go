@@ -12,9 +12,20 @@ import (
 	"rebuilder/internal/graph"
 )
 
+// root is where the project's own catalog.toml is. Its applications are those of the examples.
+const root = ".."
+
 // apps says where the examples keep what would stand in the root of an application's repository.
 func apps(dir string, a catalog.Application) string {
-	return filepath.Join(dir, "apps", filepath.Base(a.Repository))
+	name := filepath.Base(a.Repository)
+	if dir != root {
+		return filepath.Join(dir, "apps", name)
+	}
+	found, err := filepath.Glob(filepath.Join("*", "apps", name))
+	if err != nil || len(found) == 0 {
+		return name // which is not there
+	}
+	return found[0]
 }
 
 // TestExamplesLoad loads each example as a stranger would who copied it, and draws its graph from the Dockerfiles: every
@@ -38,6 +49,17 @@ func TestExamplesLoad(t *testing.T) {
    └─ base/java-21
       ├─ ledger
       └─ shop/jobs
+`,
+		root: `upstream/alpine
+└─ base/alpine
+   ├─ base/node
+   │  ├─ docs  (builds-with)
+   │  └─ web
+   └─ docs
+upstream/centos
+└─ base/centos
+   └─ base/java-21
+      └─ ledger
 `,
 	} {
 		t.Run(dir, func(t *testing.T) {

@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write the plans of testdata anew")
 // TestExamplesPlan plays the life of each example and compares its plans with testdata: nothing is built yet; everything is
 // as it should be; the upstream moved; and, where packages can be read, one of them is patched.
 func TestExamplesPlan(t *testing.T) {
-	for _, dir := range []string{"alpine-node", "centos-java", "demo"} {
+	for _, dir := range []string{"alpine-node", "centos-java", "demo", root} {
 		t.Run(dir, func(t *testing.T) {
 			w := newWorld(t, dir)
 			w.publish("libssl3", "3.0.17-1")
@@ -50,7 +50,7 @@ func TestExamplesPlan(t *testing.T) {
 					t.Errorf("it was applied, and yet there is to be done:\n%s", w.text(p))
 				}
 			}
-			golden(t, filepath.Join("testdata", dir+".txt"), out.String())
+			golden(t, filepath.Join("testdata", strings.Replace(dir, root, "root", 1)+".txt"), out.String())
 		})
 	}
 }
