@@ -11,9 +11,11 @@
 //
 // It is pure: values in, values out. Variables are resolved as BuildKit does, from ARG defaults, the given build
 // arguments and the platform arguments of linux/amd64 (give TARGETPLATFORM among the build arguments for another).
+// TARGETSTAGE is the last stage; Uses and Base take their target for it.
 package dockerfile
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,7 +40,7 @@ type Reference struct {
 	Name string `json:"name"`          // with variables resolved; "" when that leaves no reference
 	Arg  string `json:"arg,omitempty"` // the ARG whose default holds it, when a variable does
 	Line int    `json:"line"`          // where it is used; 1 is the first
-	// Stage is the name or number of the stage that is meant; empty when it is an image.
+	// Stage is the name or number of the stage that is meant, even of one that is not there; empty when it is an image.
 	Stage string `json:"stage,omitempty"`
 	// StageIndex is the stage in which it stands, from 0; -1 for Syntax.
 	StageIndex int `json:"stage_index"`
@@ -125,6 +127,9 @@ func (f *File) Base(target string) (Reference, bool) {
 	if err != nil {
 		return Reference{}, false
 	}
+	if f, err = f.built(target); err != nil {
+		return Reference{}, false
+	}
 	return f.base(at)
 }
 
@@ -147,6 +152,9 @@ func (f *File) Uses(target string) ([]Used, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f, err = f.built(target); err != nil {
+		return nil, err
+	}
 	chain, reached := f.reach(at)
 	var out []Used
 	for _, r := range f.References {
@@ -167,6 +175,14 @@ func (f *File) Uses(target string) ([]Used, error) {
 		out = append(out, u)
 	}
 	return out, nil
+}
+
+// built is the file as it reads when target is built: what it names can depend on TARGETSTAGE.
+func (f *File) built(target string) (*File, error) {
+	if target == "" || !bytes.Contains(f.src, []byte(targetStage)) {
+		return f, nil
+	}
+	return parseFor(target, f.Path, f.src, f.args)
 }
 
 // reach returns the stages that target is FROM, itself included, and all that it needs.

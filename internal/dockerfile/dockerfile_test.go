@@ -2,6 +2,7 @@ package dockerfile
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -12,24 +13,20 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// corpusArgs are the build arguments and targets of the files that need some.
-var (
-	corpusArgs = map[string]map[string]string{
-		"arg-given":         {"BASE": "debian:13", "REG": "mirror.example.com", "NOT_DECLARED": "x"},
-		"arg-platform-last": {"TARGETPLATFORM": "linux/arm64"},
-	}
-	corpusTargets = map[string]string{"target-in-middle": "RUN"}
-)
-
+// sample is a file of the corpus. Beside it stand the expected references, as .golden, and where a build of it is given
+// something, .args: lines of "arg NAME=VALUE", "target STAGE", and "refused WORDS" when BuildKit does not build it.
 type sample struct {
-	name string
-	src  []byte
+	name    string
+	src     []byte
+	args    map[string]string
+	target  string
+	refused string
 }
 
 func corpus(t testing.TB) []sample {
 	t.Helper()
 	files, err := filepath.Glob("testdata/corpus/*.Dockerfile")
-	if err != nil || len(files) < 25 {
+	if err != nil || len(files) < 60 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	var out []sample
@@ -38,21 +35,69 @@ func corpus(t testing.TB) []sample {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out = append(out, sample{strings.TrimSuffix(filepath.Base(file), ".Dockerfile"), src})
+		base := strings.TrimSuffix(file, ".Dockerfile")
+		s := sample{name: filepath.Base(base), src: src, args: map[string]string{}}
+		s.given(t, base+".args")
+		out = append(out, s)
 	}
 	return out
+}
+
+// given reads what a build of the sample is given, if that is anything.
+func (s *sample) given(t testing.TB, file string) {
+	t.Helper()
+	src, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(src)) {
+		word, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		switch word {
+		case "arg":
+			key, value, _ := strings.Cut(rest, "=")
+			s.args[key] = value
+		case "target":
+			s.target = rest
+		case "refused":
+			s.refused = rest
+		default:
+			t.Fatalf("%s: %q", file, line)
+		}
+	}
+}
+
+func (s sample) parse(t testing.TB) *File {
+	t.Helper()
+	f, err := Parse("Dockerfile", s.src, s.args)
+	if err != nil {
+		t.Fatalf("%s: %v", s.name, err)
+	}
+	return f
 }
 
 func TestCorpus(t *testing.T) {
 	for _, s := range corpus(t) {
 		t.Run(s.name, func(t *testing.T) {
-			f, err := Parse("Dockerfile", s.src, corpusArgs[s.name])
-			if err != nil {
-				t.Fatal(err)
-			}
-			golden(t, "testdata/corpus/"+s.name+".golden", describe(t, f, corpusTargets[s.name]))
+			f := s.parse(t)
+			golden(t, "testdata/corpus/"+s.name+".golden", describe(t, f, s.target))
 			checkRewrites(t, f)
 		})
+	}
+}
+
+// TestCorpusHasNoMore makes sure that every file beside the corpus belongs to a Dockerfile of it.
+func TestCorpusHasNoMore(t *testing.T) {
+	entries, err := os.ReadDir("testdata/corpus")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		base := strings.TrimSuffix(e.Name(), filepath.Ext(e.Name()))
+		if _, err := os.Stat(filepath.Join("testdata/corpus", base+".Dockerfile")); err != nil {
+			t.Errorf("%s has no Dockerfile: %v", e.Name(), err)
+		}
 	}
 }
 
@@ -64,38 +109,11 @@ func describe(t testing.TB, f *File, target string) string {
 		t.Fatal(err)
 	}
 	var b strings.Builder
+	if f, err = f.built(target); err != nil {
+		t.Fatal(err)
+	}
 	for _, r := range f.References {
-		fmt.Fprintf(&b, "%d: %s %s", r.Line, r.Role, r.Raw)
-		if r.Name != r.Raw {
-			fmt.Fprintf(&b, " = %s", r.Name)
-		}
-		if r.Stage != "" {
-			fmt.Fprintf(&b, "\n   stage %s", r.Stage)
-		}
-		for _, u := range used {
-			if u.Reference == r {
-				fmt.Fprintf(&b, "\n   %s", u.Use)
-			}
-		}
-		if r.StageIndex >= 0 {
-			fmt.Fprintf(&b, " in stage %d", r.StageIndex)
-		}
-		if r.Final {
-			b.WriteString(", final")
-		}
-		if r.Rewritable {
-			fmt.Fprintf(&b, "\n   bytes %d to %d: %q", r.Start, r.End, f.src[r.Start:r.End])
-		}
-		if r.Arg != "" {
-			fmt.Fprintf(&b, " of ARG %s", r.Arg)
-		}
-		if r.slot.prefix != "" && r.Rewritable {
-			fmt.Fprintf(&b, " behind %s", r.slot.prefix)
-		}
-		if r.Why != "" {
-			fmt.Fprintf(&b, "\n   no: %s", r.Why)
-		}
-		b.WriteString("\n")
+		b.WriteString(line(f, r, used))
 	}
 	base, ok := f.Base(target)
 	if !ok {
@@ -103,6 +121,42 @@ func describe(t testing.TB, f *File, target string) string {
 	}
 	fmt.Fprintf(&b, "base: %s\n", base.Name)
 	return b.String()
+}
+
+// line is a reference as the golden file shows it.
+func line(f *File, r Reference, used []Used) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d: %s %s", r.Line, r.Role, r.Raw)
+	if r.Name != r.Raw {
+		fmt.Fprintf(&b, " = %s", r.Name)
+	}
+	if r.Stage != "" {
+		fmt.Fprintf(&b, "\n   stage %s", r.Stage)
+	}
+	for _, u := range used {
+		if u.Reference == r {
+			fmt.Fprintf(&b, "\n   %s", u.Use)
+		}
+	}
+	if r.StageIndex >= 0 {
+		fmt.Fprintf(&b, " in stage %d", r.StageIndex)
+	}
+	if r.Final {
+		b.WriteString(", final")
+	}
+	if r.End > 0 {
+		fmt.Fprintf(&b, "\n   bytes %d to %d: %q", r.Start, r.End, f.src[r.Start:r.End])
+	}
+	if r.Arg != "" {
+		fmt.Fprintf(&b, " of ARG %s", r.Arg)
+	}
+	if r.slot.prefix != "" && r.Rewritable {
+		fmt.Fprintf(&b, " behind %s", r.slot.prefix)
+	}
+	if r.Why != "" {
+		fmt.Fprintf(&b, "\n   not rewritable: %s", r.Why)
+	}
+	return b.String() + "\n"
 }
 
 func golden(t *testing.T, file, got string) {
@@ -125,11 +179,7 @@ func golden(t *testing.T, file, got string) {
 func TestCorpusHasEverything(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range corpus(t) {
-		f, err := Parse("Dockerfile", s.src, corpusArgs[s.name])
-		if err != nil {
-			t.Fatal(err)
-		}
-		used, err := f.Uses(corpusTargets[s.name])
+		used, err := s.parse(t).Uses(s.target)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,10 +235,13 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever the bytes, Parse returns, offsets lie in the file, and Rewrite keeps its promises.
+// FuzzParse: whatever the bytes, Parse returns, what it found lies in the file and says what it promises.
 func FuzzParse(f *testing.F) {
 	for _, s := range corpus(f) {
 		f.Add(s.src, "BASE", "debian:13")
+		for key, value := range s.args {
+			f.Add(s.src, key, value)
+		}
 	}
 	f.Fuzz(func(t *testing.T, src []byte, key, value string) {
 		file, err := Parse("Dockerfile", src, map[string]string{key: value})
@@ -196,16 +249,25 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, r := range file.References {
-			if r.Start < 0 || r.End < r.Start || r.End > len(src) || r.Line < 1 || r.Line > 1+bytes.Count(src, []byte("\n")) {
-				t.Fatalf("%+v lies outside the file", r)
-			}
-			if r.Rewritable && r.slot.prefix+string(src[r.Start:r.End]) != r.Name {
-				t.Fatalf("%+v: %q and the bytes %q are not the name", r, r.slot.prefix, src[r.Start:r.End])
-			}
-			if !r.Rewritable && r.Why == "" {
-				t.Fatalf("%+v does not say why", r)
+			checkReference(t, src, r)
+		}
+		for _, s := range file.Stages {
+			if _, err := file.Uses(s.Name); err != nil {
+				t.Fatalf("target %q: %v", s.Name, err)
 			}
 		}
-		checkRewrites(t, file)
 	})
+}
+
+func checkReference(t *testing.T, src []byte, r Reference) {
+	t.Helper()
+	if r.Start < 0 || r.End < r.Start || r.End > len(src) || r.Line < 1 || r.Line > 1+bytes.Count(src, []byte("\n")) {
+		t.Fatalf("%+v lies outside the file", r)
+	}
+	if r.Rewritable && r.slot.prefix+string(src[r.Start:r.End]) != r.Name {
+		t.Fatalf("%+v: %q and the bytes %q are not the name", r, r.slot.prefix, src[r.Start:r.End])
+	}
+	if r.Rewritable != (r.Why == "") {
+		t.Fatalf("%+v does not say why", r)
+	}
 }

@@ -2,6 +2,7 @@ package dockerfile
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -18,6 +19,11 @@ const maxSize = 256 << 10
 // Parse reads a Dockerfile. args are the build arguments that it is built with. Errors name path and, where it is
 // known, the line. References that BuildKit would refuse only once it resolves them are found all the same.
 func Parse(path string, src []byte, args map[string]string) (*File, error) {
+	return parseFor("", path, src, args)
+}
+
+// parseFor is Parse for a build of the stage target, or of the last one for "".
+func parseFor(target, path string, src []byte, args map[string]string) (*File, error) {
 	if len(src) > maxSize {
 		return nil, fmt.Errorf("%s: a Dockerfile of %d bytes is too long, the most is %d", path, len(src), maxSize)
 	}
@@ -25,6 +31,7 @@ func Parse(path string, src []byte, args map[string]string) (*File, error) {
 	if err != nil {
 		return nil, whereIn(path, err)
 	}
+	withoutComments(result.AST)
 	stages, _, err := instructions.Parse(result.AST, nil)
 	if err != nil {
 		return nil, whereIn(path, err)
@@ -35,7 +42,7 @@ func Parse(path string, src []byte, args map[string]string) (*File, error) {
 	f := &File{Path: path, src: bytes.Clone(src), args: args}
 	p := &parse{
 		file: f, source: newSource(f.src, result.EscapeToken), lex: shell.NewLex(result.EscapeToken),
-		stages: stages, scope: platformArgs(args), inStages: argsOf(stages), at: -1,
+		stages: stages, scope: builderArgs(args, cmp.Or(target, stages[len(stages)-1].Name)), inStages: argsOf(stages), at: -1,
 	}
 	p.syntax()
 	for _, node := range result.AST.Children {
@@ -45,6 +52,16 @@ func Parse(path string, src []byte, args map[string]string) (*File, error) {
 	}
 	p.finish()
 	return f, nil
+}
+
+// withoutComments takes the comments away from instructions: without a linter, BuildKit panics at a "# check=" among them.
+func withoutComments(ast *parser.Node) {
+	for _, n := range ast.Children {
+		n.PrevComment = nil
+		if n.Next != nil {
+			withoutComments(n.Next) // ONBUILD
+		}
+	}
 }
 
 // whereIn says where BuildKit found a mistake.
@@ -286,8 +303,11 @@ func (p *parse) add(r Reference, word text, find func() slot) {
 	}
 	switch sl := r.slot; {
 	case sl.why != "":
-	case r.Name == "":
+	case !reference.MatchString(r.Name):
 		r.slot.why = "its variables leave no reference"
+		if r.Raw == r.Name {
+			r.slot.why = "it is no reference"
+		}
 	case sl.prefix+string(p.file.src[sl.start:sl.end]) != r.Name: // bytes that are no text
 		r.slot.why = "its value could not be located"
 	}
@@ -307,8 +327,13 @@ func (p *parse) finish() {
 		default:
 			to = p.stageOf(r)
 		}
-		if to >= 0 && r.Role != From {
+		switch {
+		case r.Role == From:
+		case to < 0 && r.numbered():
 			r.Stage = r.Name
+			r.slot.why = fmt.Sprintf("there is no stage %s, and BuildKit takes a number here for nothing else", r.Name)
+		case to >= 0:
+			r.Stage, r.slot.why = r.Name, "it names a stage"
 			f.Stages[r.StageIndex].uses = append(f.Stages[r.StageIndex].uses, to)
 		}
 		if to < 0 && r.Name == "scratch" {
@@ -323,7 +348,7 @@ func (p *parse) finish() {
 		r := &f.References[i]
 		r.Final = ok && r.Role == From && r.StageIndex == base.StageIndex
 		switch {
-		case r.Stage != "":
+		case r.Stage != "" && r.Role == From:
 			r.Why = "it names a stage"
 		case r.slot.why != "":
 			r.Why = r.slot.why
@@ -339,12 +364,18 @@ func (p *parse) stageOf(r Reference) int {
 	if i := p.file.stage(r.Name); i >= 0 {
 		return i
 	}
-	if r.Role == CopyFrom || r.Role == OnbuildCopyFrom {
-		if i, err := strconv.Atoi(r.Name); err == nil && i >= 0 && i < len(p.file.Stages) {
+	if r.numbered() {
+		if i, _ := strconv.Atoi(r.Name); i >= 0 && i < len(p.file.Stages) {
 			return i
 		}
 	}
 	return -1
+}
+
+// numbered says whether r is a number where BuildKit takes one for a stage.
+func (r Reference) numbered() bool {
+	_, err := strconv.Atoi(r.Name)
+	return err == nil && (r.Role == CopyFrom || r.Role == OnbuildCopyFrom)
 }
 
 // onbuildStages gives a stage what the ONBUILDs of the stage that it is FROM need.
@@ -361,6 +392,9 @@ func (p *parse) onbuildStages() {
 		}
 	}
 }
+
+// syntaxArg is the build argument that names another frontend than the file does.
+const syntaxArg = "BUILDKIT_SYNTAX"
 
 // syntax takes the directive that names a frontend.
 func (p *parse) syntax() {
@@ -381,5 +415,13 @@ func (p *parse) syntax() {
 			}
 		}
 	}
-	p.add(r, word, func() slot { return located(word) })
+	given, ok := p.file.args[syntaxArg]
+	if !ok {
+		p.add(r, word, func() slot { return located(word) })
+		return
+	}
+	r.Name, _, _ = strings.Cut(strings.TrimSpace(given), " ")
+	p.add(r, word, func() slot {
+		return slot{why: "build argument " + syntaxArg + " is given from outside and wins over the Dockerfile"}
+	})
 }

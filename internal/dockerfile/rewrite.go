@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// reference is what may be written into a Dockerfile: nothing that its syntax, or a mount's, gives a meaning.
-var reference = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$`)
+// reference is what may be written into a Dockerfile: nothing that its syntax, or a mount's, gives a meaning. A registry
+// may be an IPv6 address.
+var reference = regexp.MustCompile(`^(\[[0-9A-Fa-f:]+\](:[0-9]+)?/)?[A-Za-z0-9][A-Za-z0-9._:/@+-]*$`)
 
 // Rewrite asks change for the new text of every reference to an image and returns the file with those for which it
 // says true replaced; no other byte is touched, and without changes the result equals the source. What several

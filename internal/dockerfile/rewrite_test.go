@@ -160,3 +160,40 @@ func TestRewrite(t *testing.T) {
 		})
 	}
 }
+
+// FuzzRewrite: whatever the bytes and the new name, a rewrite is refused, or changes the bytes of that one reference and
+// parses to the new name with all others as they were; done again it changes nothing.
+func FuzzRewrite(f *testing.F) {
+	for _, s := range corpus(f) {
+		f.Add(s.src, uint(0), "registry.example.com/base:2@"+newDigest)
+		f.Add(s.src, uint(1), "busybox")
+	}
+	f.Fuzz(func(t *testing.T, src []byte, which uint, name string) {
+		file, err := Parse("Dockerfile", src, nil)
+		if err != nil || len(file.References) == 0 {
+			return
+		}
+		checkRewrites(t, file)
+		i := int(which % uint(len(file.References)))
+		was := file.References[i]
+		change := func(r Reference) (string, bool) { return name, r.Line == was.Line && r.Raw == was.Raw }
+		out, err := file.Rewrite(change)
+		if err != nil || was.Stage != "" {
+			return
+		}
+		again, err := Parse("Dockerfile", out, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := again.References[i].Name; got != name {
+			t.Fatalf("%+v became %q, not %q", was, got, name)
+		}
+		if len(again.References) != len(file.References) {
+			t.Fatalf("%d references became %d", len(file.References), len(again.References))
+		}
+		twice, err := again.Rewrite(func(r Reference) (string, bool) { return r.Name, true })
+		if err != nil || !bytes.Equal(twice, out) {
+			t.Fatalf("naming it as it is named: %v\n%q\n%q", err, out, twice)
+		}
+	})
+}

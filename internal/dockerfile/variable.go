@@ -1,6 +1,7 @@
 package dockerfile
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -15,6 +16,9 @@ const (
 	maxArgs  = 1000 // before the first FROM
 	maxValue = 4096 // bytes of an ARG's default, a FROM, or what becomes of them
 )
+
+// targetStage is the argument that names the stage which is built.
+const targetStage = "TARGETSTAGE"
 
 // scope is the ARGs before the first FROM, each with those before it.
 type scope struct {
@@ -65,8 +69,9 @@ func (s *scope) declared(key string) bool {
 	return false
 }
 
-// platformArgs are the arguments that BuildKit sets by itself, for linux/amd64 unless args say otherwise.
-func platformArgs(args map[string]string) *scope {
+// builderArgs are the arguments that BuildKit sets by itself when it builds stage, for linux/amd64 unless args say
+// otherwise.
+func builderArgs(args map[string]string, stage string) *scope {
 	var s *scope
 	add := func(key, value string) {
 		if v, ok := args[key]; ok {
@@ -83,6 +88,7 @@ func platformArgs(args map[string]string) *scope {
 		add(side+"ARCH", arch)
 		add(side+"VARIANT", variant)
 	}
+	add(targetStage, cmp.Or(stage, "default"))
 	return s
 }
 
@@ -106,11 +112,66 @@ type slot struct {
 	why        string // it cannot be changed
 }
 
-// variable matches $NAME (group 4) and ${NAME} (1), the latter also with a default (2 is - or :-, 3 the text).
-var (
-	variable   = regexp.MustCompile(`\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?-)([^${}]*))?\}|([A-Za-z_][A-Za-z0-9_]*))`)
-	otherChars = regexp.MustCompile(`[$"'{}]`)
-)
+// expansion is one variable of a word, from start to end: $NAME, ${NAME}, or ${NAME} with an operator and the text behind
+// it, which is from textStart to textEnd.
+type expansion struct {
+	start, end         int
+	name               string
+	operator           string // - + or ?, with a colon before it when empty counts as unset
+	textStart, textEnd int
+}
+
+// opening matches $NAME (group 1), or ${NAME (2) with an operator that chooses between texts (3).
+var opening = regexp.MustCompile(`^\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(:?[-+?])?)`)
+
+// expansions returns the variables of a word; false when there is more to it than those and text, such as quotes or an
+// operator that computes a value.
+func expansions(word string) ([]expansion, bool) {
+	var out []expansion
+	for i := 0; i < len(word); {
+		switch c := word[i]; {
+		case c == '$':
+			e, ok := expansionAt(word, i)
+			if !ok {
+				return nil, false
+			}
+			out = append(out, e)
+			i = e.end
+		case strings.IndexByte(`"'{}`, c) >= 0:
+			return nil, false
+		default:
+			i++
+		}
+	}
+	return out, true
+}
+
+// expansionAt reads the variable that begins at an offset. The text behind an operator may hold variables itself.
+func expansionAt(word string, at int) (expansion, bool) {
+	m := opening.FindStringSubmatch(word[at:])
+	if m == nil {
+		return expansion{}, false
+	}
+	e := expansion{start: at, end: at + len(m[0]), name: m[1] + m[2], operator: m[3]}
+	if m[1] != "" {
+		return e, true
+	}
+	e.textStart = e.end
+	depth := 1
+	for i := e.textStart; i < len(word); i++ {
+		switch {
+		case strings.HasPrefix(word[i:], "${"):
+			depth++
+		case word[i] == '}':
+			depth--
+		}
+		if depth == 0 {
+			e.textEnd, e.end = i, i+1
+			return e, e.operator != "" || e.textEnd == e.textStart
+		}
+	}
+	return expansion{}, false
+}
 
 // find returns the slot of a word: its last part, if that is written in one piece, or the default of the ARG that gives
 // the last part. inStages are the global ARGs that stages use too: changing a part of a reference there could change
@@ -125,70 +186,68 @@ func (s *scope) find(lex *shell.Lex, escape byte, word text, inStages map[string
 	if strings.IndexByte(word.s, escape) >= 0 {
 		return slot{why: "it is written with escapes"}
 	}
-	variables := variable.FindAllStringSubmatchIndex(word.s, -1)
-	if literal {
-		variables = nil
+	variables, plain := []expansion(nil), !strings.Contains(word.s, "'")
+	if !literal {
+		variables, plain = expansions(word.s)
 	}
-	if plain := variable.ReplaceAllString(word.s, ""); !literal && otherChars.MatchString(plain) || literal && strings.Contains(plain, "'") {
+	switch {
+	case !plain:
 		return slot{why: "it is written with quotes or with a modified variable"}
-	}
-	if len(variables) == 0 {
+	case len(variables) == 0:
 		return located(word)
 	}
 	last := variables[len(variables)-1]
-	if last[1] < len(word.s) { // text follows
-		head, err := s.resolve(lex, word.s[:last[1]])
+	if last.end < len(word.s) { // text follows
+		head, err := s.resolve(lex, word.s[:last.end])
 		if err != nil {
 			return slot{why: err.Error()}
 		}
-		sl := located(word.slice(last[1], len(word.s)))
+		sl := located(word.slice(last.end, len(word.s)))
 		sl.prefix = head
 		return sl
 	}
-	head, err := s.resolve(lex, word.s[:last[0]])
+	head, err := s.resolve(lex, word.s[:last.start])
 	if err != nil {
 		return slot{why: err.Error()}
+	}
+	if slices.ContainsFunc(variables[:len(variables)-1], func(e expansion) bool { return e.name == last.name }) {
+		return slot{why: fmt.Sprintf("%s gives another part of it too", last.name)}
 	}
 	sl := s.held(lex, escape, word, last, head != "", inStages)
 	sl.prefix = head + sl.prefix
 	return sl
 }
 
-// held returns the slot in what the variable m of word stands for.
-func (s *scope) held(lex *shell.Lex, escape byte, word text, m []int, part bool, inStages map[string]bool) slot {
-	name := group(word.s, m, 1) + group(word.s, m, 4)
-	arg := s.lookup(name)
-	modifier := group(word.s, m, 2)
-	if modifier != "" && arg == nil || modifier == ":-" && arg.value == "" {
-		return s.find(lex, escape, word.slice(m[2*3], m[2*3+1]), inStages) // the text behind the modifier
+// held returns the slot in what the variable e of word stands for: the text behind its operator, or the default of the
+// ARG that gives its value.
+func (s *scope) held(lex *shell.Lex, escape byte, word text, e expansion, part bool, inStages map[string]bool) slot {
+	arg := s.lookup(e.name)
+	set := arg != nil && (arg.value != "" || !strings.HasPrefix(e.operator, ":"))
+	switch alternative := strings.HasSuffix(e.operator, "+"); {
+	case alternative && !set:
+		return slot{why: fmt.Sprintf("it ends in an alternative for %s, which is not set", e.name)}
+	case alternative, strings.HasSuffix(e.operator, "-") && !set:
+		return s.find(lex, escape, word.slice(e.textStart, e.textEnd), inStages)
 	}
 	switch {
-	case arg == nil && s.declared(name):
-		return slot{why: fmt.Sprintf("ARG %s has no default", name)}
+	case arg == nil && s.declared(e.name):
+		return slot{why: fmt.Sprintf("ARG %s has no default", e.name)}
 	case arg == nil:
-		return slot{why: fmt.Sprintf("there is no ARG %s before the first FROM", name)}
+		return slot{why: fmt.Sprintf("there is no ARG %s before the first FROM", e.name)}
 	case arg.platform:
-		return slot{why: fmt.Sprintf("it depends on %s, which the builder sets", name)}
+		return slot{why: fmt.Sprintf("it depends on %s, which the builder sets", e.name)}
 	case arg.given:
-		return slot{why: fmt.Sprintf("build argument %s is given from outside and wins over the Dockerfile", name)}
+		return slot{why: fmt.Sprintf("build argument %s is given from outside and wins over the Dockerfile", e.name)}
 	case !arg.located || len(arg.raw.s) == 0:
-		return slot{why: fmt.Sprintf("the default of ARG %s is empty or could not be located", name)}
-	case part && inStages[name]:
-		return slot{why: fmt.Sprintf("ARG %s gives a part of it and is used inside stages too", name)}
+		return slot{why: fmt.Sprintf("the default of ARG %s is empty or could not be located", e.name)}
+	case part && inStages[e.name]:
+		return slot{why: fmt.Sprintf("ARG %s gives a part of it and is used inside stages too", e.name)}
 	}
 	sl := arg.before.find(lex, escape, arg.raw, inStages)
 	if sl.arg == "" {
-		sl.arg = name
+		sl.arg = e.name
 	}
 	return sl
-}
-
-// group returns a group of a match, "" when it took no part.
-func group(s string, m []int, n int) string {
-	if m[2*n] < 0 {
-		return ""
-	}
-	return s[m[2*n]:m[2*n+1]]
 }
 
 func located(t text) slot {

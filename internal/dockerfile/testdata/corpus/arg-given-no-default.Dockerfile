@@ -1,0 +1,5 @@
+ARG BASE
+ARG TAG
+FROM $BASE AS a
+FROM registry.example.com/base/java:${TAG}
+COPY --from=a / /

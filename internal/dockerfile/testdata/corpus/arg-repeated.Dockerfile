@@ -1,0 +1,2 @@
+ARG B=debian
+FROM ${B}${B}:${B}

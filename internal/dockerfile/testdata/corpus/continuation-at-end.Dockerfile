@@ -1,0 +1,3 @@
+FROM debian:12
+COPY --from=busybox:1 /a \
+  /b \

@@ -1,0 +1,5 @@
+FROM debian:12
+# escape=`
+RUN echo a \
+  b
+COPY --from=busybox:1 /a /a

@@ -1,0 +1,6 @@
+FROM debian:12 \
+ AS a
+COPY --from=busybox:1 \
+ /a /a
+FROM busybox:2
+COPY --from=a / /

@@ -1,0 +1,3 @@
+FROM debian:12
+RUN --mount=type=cache,from=busybox:1,source=/c,target=/c true
+RUN --mount=type=tmpfs,target=/t --mount=type=cache,target=/d true

@@ -1,0 +1,3 @@
+ARG TARGETARCH
+ARG TARGETOS=plan9
+FROM registry.example.com/base/${TARGETOS}:1-${TARGETARCH}

@@ -1,0 +1,3 @@
+FROM debian AS debian
+FROM debian AS debian
+FROM debian

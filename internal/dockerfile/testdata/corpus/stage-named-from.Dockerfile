@@ -1,0 +1,3 @@
+FROM debian:12 AS from
+FROM from AS as
+FROM as

@@ -1,0 +1,2 @@
+FROM $NOTHING/x AS unused
+FROM debian:12

@@ -1,0 +1,3 @@
+FROM debian:12 AS a
+FROM busybox:1 AS b
+FROM a

@@ -1,0 +1,1 @@
+FROM registry.example.com/base:$TARGETSTAGE AS prod
