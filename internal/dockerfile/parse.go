@@ -386,8 +386,11 @@ func (p *parse) onbuildStages() {
 			continue
 		}
 		for _, r := range f.References {
-			if r.StageIndex == s.Parent && strings.HasPrefix(string(r.Role), "onbuild-") && r.Stage != "" {
-				f.Stages[i].uses = append(f.Stages[i].uses, p.stageOf(r))
+			if r.StageIndex != s.Parent || !strings.HasPrefix(string(r.Role), "onbuild-") {
+				continue
+			}
+			if to := p.stageOf(r); to >= 0 {
+				f.Stages[i].uses = append(f.Stages[i].uses, to)
 			}
 		}
 	}
