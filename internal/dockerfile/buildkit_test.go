@@ -92,8 +92,7 @@ func reachable(t *testing.T, s sample) []string {
 	}
 	var out []string
 	for _, u := range used {
-		onbuild := strings.HasPrefix(string(u.Role), "onbuild-")
-		if u.Use == Frontend || u.Use == Unreachable || onbuild && !fires[u.StageIndex] {
+		if u.Use == Frontend || u.Use == Unreachable || u.onbuild() && !fires[u.StageIndex] {
 			continue
 		}
 		ref, err := distribution.ParseNormalizedNamed(u.Name)

@@ -145,8 +145,9 @@ func (f *File) base(at int) (Reference, bool) {
 	return Reference{}, false
 }
 
-// Uses returns every reference to an image and what it is to target. A reference in an ONBUILD counts as a copy of the
-// stage in which it stands.
+// Uses returns every reference to an image and what it is to target. An image in an ONBUILD counts as a copy of the stage
+// in which it stands, as whatever is built on that copies from it; a stage in one only counts for the stages of this file
+// that are FROM the one it stands in.
 func (f *File) Uses(target string) ([]Used, error) {
 	at, err := f.Target(target)
 	if err != nil {

@@ -334,7 +334,9 @@ func (p *parse) finish() {
 			r.slot.why = fmt.Sprintf("there is no stage %s, and BuildKit takes a number here for nothing else", r.Name)
 		case to >= 0:
 			r.Stage, r.slot.why = r.Name, "it names a stage"
-			f.Stages[r.StageIndex].uses = append(f.Stages[r.StageIndex].uses, to)
+			if !r.onbuild() {
+				f.Stages[r.StageIndex].uses = append(f.Stages[r.StageIndex].uses, to)
+			}
 		}
 		if to < 0 && r.Name == "scratch" {
 			continue
@@ -378,6 +380,9 @@ func (r Reference) numbered() bool {
 	return err == nil && (r.Role == CopyFrom || r.Role == OnbuildCopyFrom)
 }
 
+// onbuild says whether r stands in an ONBUILD.
+func (r Reference) onbuild() bool { return r.Role == OnbuildCopyFrom || r.Role == OnbuildMountFrom }
+
 // onbuildStages gives a stage what the ONBUILDs of the stage that it is FROM need.
 func (p *parse) onbuildStages() {
 	f := p.file
@@ -386,7 +391,7 @@ func (p *parse) onbuildStages() {
 			continue
 		}
 		for _, r := range f.References {
-			if r.StageIndex != s.Parent || !strings.HasPrefix(string(r.Role), "onbuild-") {
+			if r.StageIndex != s.Parent || !r.onbuild() {
 				continue
 			}
 			if to := p.stageOf(r); to >= 0 {
