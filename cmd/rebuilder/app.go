@@ -73,11 +73,6 @@ func NewApp(ctx context.Context, cfg AppConfig) (app *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{cfg.State, a.path("logs"), a.path("indexes")} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, err
-		}
-	}
 	// What a person may have got wrong comes first, before anything is started or written.
 	metrics := newTraffic()
 	forge, err := a.forge(c, metrics)
@@ -86,6 +81,11 @@ func NewApp(ctx context.Context, cfg AppConfig) (app *App, err error) {
 	}
 	if a.listener, err = listen(cfg.Listen); err != nil {
 		return nil, err
+	}
+	for _, dir := range []string{cfg.State, a.path("logs"), a.path("indexes")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
 	}
 	if a.store, err = store.Open(ctx, a.dsn(), cfg.Log); err != nil {
 		return nil, err

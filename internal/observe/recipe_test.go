@@ -90,16 +90,7 @@ func TestLineage(t *testing.T) {
 	w.write("debian/Dockerfile", "FROM HOST/upstream/debian:12\n")
 	w.write("python/Dockerfile", "FROM HOST/base/debian:stable AS build\nFROM HOST/base/debian:stable\nCOPY --from=build / /\n")
 	w.write("gone/Dockerfile", "FROM scratch\n")
-	c := w.catalog(`
-[[upstream]]
-name = "upstream/debian"
-image = "HOST/upstream/debian:12"
-[[base]]
-name = "base/debian"
-context = "debian"
-[[base]]
-name = "base/python"
-context = "python"
+	c := w.catalog(twoBases + `
 [[base]]
 name = "base/gone"
 context = "gone"

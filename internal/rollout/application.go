@@ -140,8 +140,9 @@ func (r *Runner) tell(ctx context.Context, t Turn) (store.Proposal, error) {
 	if p.State != store.ProposalPlanned && maps.Equal(p.Wants, wants) {
 		return p, nil
 	}
-	p.Wants = wants
-	if err := store.SaveProposal(ctx, r.store.Q(), p); err != nil { // the intent, before the effect
+	// The intent, before the effect. Of other digests than before nothing has become yet.
+	p.State, p.Wants, p.Reason, p.MergedAt, p.BuiltAt, p.EndedAt = store.ProposalPlanned, wants, "", 0, 0, 0
+	if err := store.SaveProposal(ctx, r.store.Q(), p); err != nil {
 		return p, err
 	}
 	if app.Strategy == catalog.Dispatch {

@@ -18,10 +18,11 @@ type scripted struct {
 	lab *lab
 
 	mu        sync.Mutex
-	available string // the version that an upgrade brings in
-	held      bool   // libfoo is held: an upgrade leaves it
-	salt      string // makes the content differ
-	fail      string // the image whose build fails
+	available string        // the version that an upgrade brings in
+	held      bool          // libfoo is held: an upgrade leaves it
+	salt      string        // makes the content differ
+	fail      string        // the image whose build fails
+	gate      chan struct{} // builds wait for it to be closed; nil: they do not
 	builds    map[string]int
 }
 
@@ -43,8 +44,11 @@ func (s *scripted) Build(_ context.Context, r build.Request) (*build.Result, err
 		s.builds = map[string]int{}
 	}
 	s.builds[r.Image]++
-	version, held, salt, fail := s.available, s.held, s.salt, s.fail == r.Image
+	version, held, salt, fail, gate := s.available, s.held, s.salt, s.fail == r.Image, s.gate
 	s.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
 	if fail {
 		return nil, &build.Error{Image: r.Image, Reason: "RUN apt-get exited with 100", ExitCode: 100}
 	}
@@ -110,6 +114,13 @@ func (c *cut) happened() bool {
 	hit := c.hit
 	c.hit = false
 	return hit
+}
+
+// count is how many effects there were since arm.
+func (c *cut) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n
 }
 
 func (c *cut) where() string {

@@ -66,7 +66,7 @@ func (r *Runner) follow(ctx context.Context, p store.Proposal, f plan.Facts) err
 	if reason := takenBack(app, p, f); wasMerged && reason != "" {
 		return r.finish(ctx, p, store.ProposalClosed, reason, nil)
 	}
-	return r.some(ctx, p, there, f)
+	return r.partly(ctx, p, there, f)
 }
 
 func (r *Runner) byName(name string) *catalog.Application {
@@ -210,9 +210,9 @@ func (r *Runner) merged(ctx context.Context, p store.Proposal, app *catalog.Appl
 	})
 }
 
-// some ends the nodes of the images that are there while others of the application are not yet, and remembers what the
+// partly ends the nodes of the images that are there while others of the application are not yet, and remembers what the
 // others look like before the merge.
-func (r *Runner) some(ctx context.Context, p store.Proposal, there map[string]arrival, f plan.Facts) error {
+func (r *Runner) partly(ctx context.Context, p store.Proposal, there map[string]arrival, f plan.Facts) error {
 	nodes, err := r.nodesOf(ctx, r.store.Q(), p)
 	if err != nil {
 		return err
@@ -226,7 +226,7 @@ func (r *Runner) some(ctx context.Context, p store.Proposal, there map[string]ar
 	}
 	return r.eachNode(ctx, p, func(q store.Querier, n store.Node) error {
 		if a, ok := there[n.Image]; ok {
-			return r.ended(ctx, q, n, store.Done, a)
+			return r.ended(ctx, q, p, n, store.Done, a)
 		}
 		if !fresh(n) {
 			return nil
@@ -246,22 +246,25 @@ func (r *Runner) finish(ctx context.Context, p store.Proposal, state store.Propo
 	return r.eachNode(ctx, p, func(q store.Querier, n store.Node) error {
 		a, ok := there[n.Image]
 		if !ok {
-			return r.ended(ctx, q, n, store.Skipped, arrival{Reason: reason})
+			return r.ended(ctx, q, p, n, store.Skipped, arrival{Reason: reason})
 		}
-		return r.ended(ctx, q, n, store.Done, a)
+		return r.ended(ctx, q, p, n, store.Done, a)
 	})
 }
 
-func (r *Runner) ended(ctx context.Context, q store.Querier, n store.Node, to store.NodeState, a arrival) error {
-	m := store.Move{Rollout: n.Rollout, Image: n.Image, To: to, Reason: a.Reason, After: a.Digest, At: r.cfg.Now().UnixMilli(), Rule: "follow"}
+// ended ends a node with what it was told by: its workflow may not have written that down yet.
+func (r *Runner) ended(ctx context.Context, q store.Querier, p store.Proposal, n store.Node, to store.NodeState, a arrival) error {
+	var diff []store.Change
 	if a.Digest != "" {
-		diff, err := differs(ctx, q, n.Before, a.Digest)
-		if err != nil {
+		var err error
+		if diff, err = differs(ctx, q, n.Before, a.Digest); err != nil {
 			return err
 		}
-		m.Detail = func(d *store.NodeDetail) { d.Proven, d.Changes = a.Proven, diff }
 	}
-	_, err := store.MoveNode(ctx, q, m)
+	_, err := store.MoveNode(ctx, q, store.Move{Rollout: n.Rollout, Image: n.Image, To: to, Reason: a.Reason, After: a.Digest, At: r.cfg.Now().UnixMilli(), Rule: "follow",
+		Detail: func(d *store.NodeDetail) {
+			d.Key, d.URL, d.Number, d.Proven, d.Changes = p.Key, p.URL, p.Number, a.Proven, diff
+		}})
 	return err
 }
 

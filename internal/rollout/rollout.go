@@ -245,7 +245,11 @@ func (r *Runner) stranded(ctx context.Context, live []store.Node) ([]store.Node,
 	for _, w := range dead {
 		n := &live[byID[w.ID]]
 		r.cfg.Log.Error("workflow ended without an answer", "workflow", w.ID, "status", w.Status, "error", w.Error)
-		if err := r.again(ctx, n, fmt.Sprintf("its workflow ended as %s: %v", w.Status, w.Error)); err != nil {
+		reason := fmt.Sprintf("its workflow ended as %s", w.Status)
+		if w.Error != nil {
+			reason += ": " + w.Error.Error()
+		}
+		if err := r.again(ctx, n, reason); err != nil {
 			return live, err
 		}
 	}

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dbos-inc/dbos-transact-golang/dbos"
+
+	"rebuilder/internal/rollout"
 	"rebuilder/internal/store"
 	"rebuilder/internal/store/storetest"
 )
@@ -31,9 +34,13 @@ func TestTheLifeOfOneFix(t *testing.T) {
 
 func lifeOfOneFix(t *testing.T, dsn string) {
 	l := appliedOn(t, dsn)
+	l.cut.arm(0)
 	l.publish("1.1")
 	l.settle()
 	l.right()
+	if n := l.cut.count(); n != effects {
+		t.Errorf("%d effects, of which %d are cut at", n, effects)
+	}
 	ro, nodes := l.last()
 	if ro.Cause != "package" || !strings.Contains(ro.Title, "libfoo 1.0 -> 1.1 in base/debian") || ro.PublishedAt == 0 || ro.NoticedAt > ro.CreatedAt {
 		t.Errorf("%+v", ro)
@@ -393,6 +400,42 @@ func imagesOfOneApplication(t *testing.T, dsn string) {
 	}
 	if _, dispatches, _ := l.forge.counts(); dispatches != 1 {
 		t.Errorf("%d dispatches", dispatches)
+	}
+}
+
+// A workflow that ends without an answer, as one that somebody cancels, is a fault: the image gets another turn, and after
+// its last one it has failed and says so.
+func TestAWorkflowWithoutAnAnswerGetsAnotherTurn(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		cancelled int
+		want      store.NodeState
+	}{{1, store.Done}, {2, store.Done}, {3, store.Failed}} {
+		t.Run(fmt.Sprint(c.cancelled), func(t *testing.T) {
+			l := applied(t)
+			l.publish("1.1")
+			var id string
+			for turn := range c.cancelled {
+				gate, built := make(chan struct{}), l.builder.count("base/debian")
+				l.builder.set(func(b *scripted) { b.gate = gate })
+				l.until(func() bool { return l.builder.count("base/debian") > built })
+				l.builder.set(func(b *scripted) { b.gate = nil })
+				ro, _ := l.last()
+				id = ro.ID
+				turn := rollout.Turn{Rollout: id, Image: "base/debian", Attempt: turn + 1}.ID()
+				for _, w := range []string{turn, turn + "/build"} {
+					if err := dbos.CancelWorkflow(l.engine.DBOS(), w); err != nil {
+						t.Fatal(err)
+					}
+				}
+				close(gate)
+			}
+			l.settle()
+			n, err := store.GetNode(context.Background(), l.store.Q(), id, "base/debian")
+			if err != nil || n.State != c.want || c.want == store.Failed && (n.Reason != "its workflow ended as CANCELLED" || n.Who != "who keeps rebuilder") {
+				t.Errorf("%s: %s (%s), %v\n%s", n.State, n.Reason, n.Who, err, l.describe())
+			}
+		})
 	}
 }
 
