@@ -1,17 +1,14 @@
 package examples
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"rebuilder/internal/golden"
 	"rebuilder/internal/plan"
 )
-
-var update = flag.Bool("update", false, "write the plans of testdata anew")
 
 // TestExamplesPlan plays the life of each example and compares its plans with testdata: nothing is built yet; everything is
 // as it should be; the upstream moved; and, where packages can be read, one of them is patched.
@@ -50,7 +47,7 @@ func TestExamplesPlan(t *testing.T) {
 					t.Errorf("it was applied, and yet there is to be done:\n%s", w.text(p))
 				}
 			}
-			golden(t, filepath.Join("testdata", strings.Replace(dir, root, "root", 1)+".txt"), out.String())
+			golden.Compare(t, filepath.Join("testdata", strings.Replace(dir, root, "root", 1)+".txt"), out.String())
 		})
 	}
 }
@@ -113,20 +110,4 @@ func (w *world) text(p *plan.Plan) string {
 		text = strings.ReplaceAll(strings.ReplaceAll(text, hex, name), hex[:12], name)
 	}
 	return text
-}
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s is otherwise (go test ./examples -update writes it anew):\n%s", file, got)
-	}
 }

@@ -2,16 +2,15 @@ package catalog
 
 import (
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"rebuilder/internal/golden"
+)
 
 func TestBrokenCatalogs(t *testing.T) {
 	files, err := filepath.Glob("testdata/broken/*.toml")
@@ -35,24 +34,8 @@ func TestBrokenCatalogs(t *testing.T) {
 					t.Errorf("without line, message or hint: %+v", m)
 				}
 			}
-			golden(t, strings.TrimSuffix(filepath.Base(file), ".toml")+".txt", mistakes.Error()+"\n")
+			golden.Compare(t, strings.TrimSuffix(filepath.Base(file), ".toml")+".txt", mistakes.Error()+"\n")
 		})
-	}
-}
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs (go test -update rewrites it); got\n%s\nwant\n%s", file, got, want)
 	}
 }
 

@@ -2,7 +2,6 @@ package demo_test
 
 import (
 	"encoding/json"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,9 +9,8 @@ import (
 	"time"
 
 	"rebuilder/internal/demo"
+	"rebuilder/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 var published = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 
@@ -34,7 +32,7 @@ func TestTable(t *testing.T) {
 	for name, width := range map[string]int{"table": 0, "table-narrow": 60} {
 		var b strings.Builder
 		must(t, demo.Table(&b, report(), width))
-		golden(t, name, b.String())
+		golden.Compare(t, filepath.Join("testdata", name+".golden"), b.String())
 	}
 }
 
@@ -43,7 +41,7 @@ func TestReportHasExactlyItsFields(t *testing.T) {
 	must(t, demo.WriteReport(path, report()))
 	data, err := os.ReadFile(path)
 	must(t, err)
-	golden(t, "report.json", string(data))
+	golden.Compare(t, filepath.Join("testdata", "report.json.golden"), string(data))
 	var back demo.Report
 	must(t, json.Unmarshal(data, &back))
 	if back.Proven() || !back.Images[0].Proven {
@@ -55,12 +53,12 @@ func TestReportHasExactlyItsFields(t *testing.T) {
 }
 
 func TestProgressPlain(t *testing.T) {
-	golden(t, "progress-plain", show(demo.ProgressConfig{}))
+	golden.Compare(t, filepath.Join("testdata", "progress-plain.golden"), show(demo.ProgressConfig{}))
 }
 
 func TestProgressLive(t *testing.T) {
 	got := show(demo.ProgressConfig{Live: true, Width: func() int { return 60 }})
-	golden(t, "progress-live", strings.ReplaceAll(got, "\x1b", "<esc>"))
+	golden.Compare(t, filepath.Join("testdata", "progress-live.golden"), strings.ReplaceAll(got, "\x1b", "<esc>"))
 }
 
 // show plays a short story; its clock goes on by a second each time that it is asked.
@@ -85,17 +83,4 @@ func show(c demo.ProgressConfig) string {
 	p.Close()
 	p.Update(demo.Update{Image: "late", State: "building"})
 	return b.String()
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name+".golden")
-	if *update {
-		must(t, os.WriteFile(file, []byte(got), 0o600))
-	}
-	want, err := os.ReadFile(file)
-	must(t, err)
-	if got != string(want) {
-		t.Errorf("%s differs (go test -update writes it anew):\n%s", file, got)
-	}
 }

@@ -3,15 +3,14 @@ package dockerfile
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"rebuilder/internal/golden"
+)
 
 // sample is a file of the corpus. Beside it stand the expected references, as .golden, and where a build of it is given
 // something, .args: lines of "arg NAME=VALUE", "target STAGE", and "refused WORDS" when BuildKit does not build it.
@@ -81,7 +80,7 @@ func TestCorpus(t *testing.T) {
 	for _, s := range corpus(t) {
 		t.Run(s.name, func(t *testing.T) {
 			f := s.parse(t)
-			golden(t, "testdata/corpus/"+s.name+".golden", describe(t, f, s.target))
+			golden.Compare(t, "testdata/corpus/"+s.name+".golden", describe(t, f, s.target))
 			checkRewrites(t, f)
 		})
 	}
@@ -157,22 +156,6 @@ func line(f *File, r Reference, used []Used) string {
 		fmt.Fprintf(&b, "\n   not rewritable: %s", r.Why)
 	}
 	return b.String() + "\n"
-}
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs (go test -update rewrites it); got\n%s\nwant\n%s", file, got, want)
-	}
 }
 
 // TestCorpusHasEverything holds the corpus to the width that its name claims.

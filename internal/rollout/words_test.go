@@ -1,21 +1,18 @@
 package rollout
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"rebuilder/internal/golden"
 	"rebuilder/internal/patch"
 	"rebuilder/internal/plan"
 	"rebuilder/internal/store"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func digest(c string) string { return "sha256:" + strings.Repeat(c, 64) }
 
@@ -92,26 +89,9 @@ func TestWords(t *testing.T) {
 	for name, l := range letters() {
 		t.Run(name, func(t *testing.T) {
 			got := l.text()
-			golden(t, name, got.Title+"\n\n"+got.Body)
+			golden.Compare(t, filepath.Join("testdata", name+".md"), got.Title+"\n\n"+got.Body)
 			sound(t, got)
 		})
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name+".md")
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s is not what is said now; look at the difference, then: go test ./internal/rollout -run TestWords -update\n%s", path, got)
 	}
 }
 
