@@ -1,10 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +9,6 @@ import (
 
 	"rebuilder/internal/api"
 	"rebuilder/internal/catalog"
-	"rebuilder/internal/store"
 )
 
 func newRollouts(c *cli) *cobra.Command {
@@ -77,27 +73,7 @@ func outcomes(r api.Rollout) string {
 	if r.EndedAt.IsZero() {
 		return fmt.Sprintf("%d of %d finished", r.Ended, r.Images)
 	}
-	states := slices.SortedFunc(maps.Keys(r.States), func(a, b string) int {
-		return cmp.Or(rank(a)-rank(b), cmp.Compare(a, b))
-	})
-	var parts []string
-	for _, s := range states {
-		if n := r.States[s]; n > 0 {
-			parts = append(parts, api.Thousands(n)+" "+s)
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
-// rank puts how an image should not end before how it should.
-func rank(state string) int {
-	switch {
-	case state == string(store.Done):
-		return 1
-	case store.NodeState(state).Good():
-		return 2
-	}
-	return 0
+	return api.Outcomes(r)
 }
 
 // whole is how long an ended rollout took.

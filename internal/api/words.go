@@ -1,7 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,6 +73,31 @@ func then(n store.Node) string {
 		return "waits for a person"
 	}
 	return ""
+}
+
+// Outcomes counts how the images of a rollout are, what went wrong first: "2 failed, 6 skipped".
+func Outcomes(r Rollout) string {
+	states := slices.SortedFunc(maps.Keys(r.States), func(a, b string) int {
+		return cmp.Or(rank(a)-rank(b), cmp.Compare(a, b))
+	})
+	var parts []string
+	for _, s := range states {
+		if n := r.States[s]; n > 0 {
+			parts = append(parts, Thousands(n)+" "+s)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// rank puts how an image should not end before how it should.
+func rank(state string) int {
+	switch {
+	case state == string(store.Done):
+		return 1
+	case store.NodeState(state).Good():
+		return 2
+	}
+	return 0
 }
 
 // Count says a number with its noun: "1 image", "3 images".

@@ -43,3 +43,16 @@ func TestThousands(t *testing.T) {
 		}
 	}
 }
+
+func TestOutcomesNameWhatWentWrongFirst(t *testing.T) {
+	for want, states := range map[string]map[string]int{
+		"":                                       {},
+		"10 done":                                {"done": 10, "failed": 0},
+		"1,200 done":                             {"done": 1200},
+		"1 blocked, 2 failed, 1 done, 6 skipped": {"skipped": 6, "failed": 2, "done": 1, "blocked": 1},
+	} {
+		if got := api.Outcomes(api.Rollout{States: states}); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

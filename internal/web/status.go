@@ -1,10 +1,8 @@
 package web
 
 import (
-	"cmp"
 	"fmt"
 	"html/template"
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -117,24 +115,10 @@ func words() template.FuncMap {
 		"why": func(image string) string {
 			return "/api/v1/images/" + strings.ReplaceAll(url.PathEscape(image), "%2F", "/") + "/why"
 		},
-		"outside": outside, "outcomes": outcomes,
+		"outside": outside, "outcomes": api.Outcomes,
 		"late":    func(w api.Watcher, now time.Time) bool { return late(w, now) },
 		"percent": func(n, of int) string { return percent(n, of) },
 	}
-}
-
-// outcomes counts how the images of a rollout ended, what went wrong first: "2 failed, 6 skipped".
-func outcomes(r api.Rollout) string {
-	states := slices.SortedFunc(maps.Keys(r.States), func(a, b string) int {
-		return cmp.Or(order(api.Node{State: a})-order(api.Node{State: b}), cmp.Compare(a, b))
-	})
-	var parts []string
-	for _, s := range states {
-		if n := r.States[s]; n > 0 {
-			parts = append(parts, api.Thousands(n)+" "+s)
-		}
-	}
-	return strings.Join(parts, ", ")
 }
 
 func until(t, now time.Time) string {
