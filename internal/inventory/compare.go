@@ -28,13 +28,13 @@ func Inherited(child, parent *Inventory) func(Package) bool {
 	if !child.StandsOn(parent) {
 		return func(Package) bool { return false }
 	}
-	versions := make(map[packageKey]string, len(parent.Packages))
+	theirs := make(map[packageKey]struct{}, len(parent.Packages))
 	for _, p := range parent.Packages {
-		versions[packageKey{p.Name, p.Architecture}] = p.Version
+		theirs[keyOf(p)] = struct{}{}
 	}
 	return func(p Package) bool {
-		v, ok := versions[packageKey{p.Name, p.Architecture}]
-		return ok && v == p.Version && p.Layer < len(parent.DiffIDs)
+		_, ok := theirs[keyOf(p)]
+		return ok && p.Layer < len(parent.DiffIDs)
 	}
 }
 

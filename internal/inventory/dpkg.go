@@ -1,15 +1,12 @@
 package inventory
 
 import (
-	"archive/tar"
 	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"path"
-	"slices"
 	"strings"
 
 	"pault.ag/go/debian/control"
@@ -19,85 +16,29 @@ const (
 	dpkgStatus    = "/var/lib/dpkg/status"
 	dpkgStatusDir = "/var/lib/dpkg/status.d" // one file a package, as distroless images have
 	dpkgForeign   = "/var/lib/dpkg/arch"     // architectures, when there is more than the native one
-	maxPackages   = 200_000
 )
 
-type packageKey struct{ name, arch string }
-
-// dpkgHistory follows the package database through the layers.
-type dpkgHistory struct {
-	state    string // identifies the content of the database that packages were read from
-	packages map[packageKey]Package
-}
-
-// after reads the database as it is after a layer, if that layer changed it. Packages whose version was not there
-// before belong to that layer.
-func (d *dpkgHistory) after(t *tree, layer int) error {
-	files, state, err := databaseFiles(t)
-	if err != nil {
-		return fmt.Errorf("layer %d: %w", layer, err)
-	}
-	if state == d.state {
-		return nil
-	}
-	now := map[packageKey]Package{}
-	for _, f := range files {
-		if err := readStatus(now, f.data); err != nil {
-			return fmt.Errorf("%s in layer %d: %w", f.at, layer, err)
+// dpkg is the package database of Debian and what descends from it, distroless images included.
+var dpkg = database{
+	family: Deb,
+	files: func(t *tree) []string {
+		paths := []string{dpkgStatus}
+		for _, name := range t.names(dpkgStatusDir) {
+			if path.Ext(name) != ".md5sums" {
+				paths = append(paths, dpkgStatusDir+"/"+name)
+			}
 		}
-	}
-	for k, p := range now {
-		p.Layer = layer
-		if old, ok := d.packages[k]; ok && old.Version == p.Version {
-			p.Layer = old.Layer
-		}
-		now[k] = p
-	}
-	d.state, d.packages = state, now
-	return nil
-}
-
-func (d *dpkgHistory) sorted() []Package {
-	return slices.SortedFunc(maps.Values(d.packages), func(a, b Package) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Architecture, b.Architecture))
-	})
-}
-
-type databaseFile struct {
-	at   string
-	data []byte
-}
-
-// databaseFiles returns the files of the database, and a text that differs when any of them does.
-func databaseFiles(t *tree) ([]databaseFile, string, error) {
-	paths := []string{dpkgStatus}
-	for _, name := range t.names(dpkgStatusDir) {
-		if path.Ext(name) != ".md5sums" {
-			paths = append(paths, dpkgStatusDir+"/"+name)
-		}
-	}
-	var files []databaseFile
-	var state strings.Builder
-	for _, p := range paths {
-		n, real := t.lookup(p, true)
-		if n == nil || n.typ != tar.TypeReg {
-			continue
-		}
-		if n.data == nil {
-			return nil, "", fmt.Errorf("%s is a link to %s, where no package database is read from", p, real)
-		}
-		files = append(files, databaseFile{p, n.data})
-		fmt.Fprintf(&state, "%s %x\n", p, n.sum)
-	}
-	return files, state.String(), nil
+		return paths
+	},
+	read: readStatus,
 }
 
 type statusStanza struct {
 	Package, Status, Version, Architecture, Source string
 }
 
-// readStatus adds the packages of one status file.
-func readStatus(to map[packageKey]Package, data []byte) error {
+// readStatus reads the packages of one status file.
+func readStatus(data []byte, add func(Package) error) error {
 	dec, err := control.NewDecoder(bytes.NewReader(data), nil)
 	if err != nil {
 		return err
@@ -118,10 +59,9 @@ func readStatus(to map[packageKey]Package, data []byte) error {
 		if !ok {
 			continue
 		}
-		if len(to) >= maxPackages {
-			return fmt.Errorf("more than %d packages", maxPackages)
+		if err := add(p); err != nil {
+			return err
 		}
-		to[packageKey{p.Name, p.Architecture}] = p
 	}
 }
 
@@ -143,7 +83,7 @@ func (s statusStanza) read() (p Package, ok bool, err error) {
 	if s.Package == "" || s.Version == "" {
 		return Package{}, false, fmt.Errorf("a stanza without package or version (package %.100q, version %.100q)", s.Package, s.Version)
 	}
-	p = Package{Name: s.Package, Version: s.Version, Architecture: s.Architecture, Held: want == "hold"}
+	p = Package{Type: Deb, Name: s.Package, Version: s.Version, Architecture: s.Architecture, Held: want == "hold"}
 	p.Source, p.SourceVersion = splitSource(s)
 	return p, true, nil
 }
@@ -186,5 +126,3 @@ func DebianArchitecture(platform string) string {
 	arch, _, _ = strings.Cut(arch, "/") // amd64/v2, arm64/v9
 	return arch
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

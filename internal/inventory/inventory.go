@@ -4,17 +4,26 @@ package inventory
 
 import v1 "github.com/google/go-containerregistry/pkg/v1"
 
+// Format counts how often the stored form of an Inventory came to hold more. One of an older format is read anew.
+const Format = 2
+
 // Inventory is everything known about one platform manifest. It is immutable: it is stored by digest and
 // never read twice.
 type Inventory struct {
+	Format       int          `json:"format"` // the Format it was read in
 	Digest       v1.Hash      `json:"digest"`
 	Platform     string       `json:"platform"` // "linux/amd64"
 	OS           OS           `json:"os"`
 	DiffIDs      []v1.Hash    `json:"diff_ids"` // uncompressed layer digests, base layer first
 	Packages     []Package    `json:"packages"` // installed packages, sorted by name then architecture
 	Repositories []Repository `json:"repositories"`
-	Fingerprint  string       `json:"fingerprint"` // "sha256:..." of merged content and normalised config
-	Size         int64        `json:"size"`        // compressed bytes of all layers
+	// Pins are the image's own rules on which versions its package manager may install.
+	Pins []Pin `json:"pins,omitempty"`
+	// Unknown says what could not be told, a sentence each: "/app is a static Go binary: the libraries in it are in no
+	// package database".
+	Unknown     []string `json:"unknown,omitempty"`
+	Fingerprint string   `json:"fingerprint"` // "sha256:..." of merged content and normalised config
+	Size        int64    `json:"size"`        // compressed bytes of all layers
 }
 
 // OS is what /etc/os-release says.
@@ -26,6 +35,7 @@ type OS struct {
 
 // Package is one installed package.
 type Package struct {
+	Type          string `json:"type"` // Deb, APK or RPM: as in package URLs
 	Name          string `json:"name"`
 	Version       string `json:"version"`
 	Architecture  string `json:"architecture"`
@@ -33,19 +43,57 @@ type Package struct {
 	SourceVersion string `json:"source_version"`
 	// Layer is the index in DiffIDs of the layer in which this version first appeared.
 	Layer int `json:"layer"`
-	// Held packages are not upgraded by the package manager (dpkg selection state "hold").
+	// Held packages are not upgraded by the package manager: dpkg's selection state "hold", dnf's versionlock, apk's
+	// exact constraint in its world.
 	Held bool `json:"held,omitempty"`
+	// Module is an RPM package's module and stream, "nodejs:18"; empty for packages of none.
+	Module string `json:"module,omitempty"`
 }
 
-// Repository is one package repository that the image itself is configured to use, one suite each.
+// Package families, by their type in package URLs (purl).
+const (
+	Deb = "deb"
+	APK = "apk"
+	RPM = "rpm"
+)
+
+// Repository is one package repository that the image itself is configured to use: one suite of a deb archive, one
+// directory of an apk repository, one section of an rpm repository file.
 type Repository struct {
-	Type          string   `json:"type"` // "deb"
+	Type string `json:"type"` // Deb, APK or RPM
+	// URI is the address that packages of all suites are below. For rpm it is the first baseurl, its variables filled in;
+	// empty when there is only Mirrors.
 	URI           string   `json:"uri"`
-	Suite         string   `json:"suite"`
-	Components    []string `json:"components"`
-	Architectures []string `json:"architectures"`
-	// Keys are the OpenPGP public keys of the image that may sign it (binary or armoured).
-	Keys [][]byte `json:"keys"`
+	Suite         string   `json:"suite,omitempty"`         // deb: "bookworm"
+	Components    []string `json:"components,omitempty"`    // deb: "main"
+	Architectures []string `json:"architectures,omitempty"` // in the family's own words
+	// Keys may sign it: OpenPGP public keys of the image for deb and rpm (binary or armoured), RSA public keys in PEM for
+	// apk.
+	Keys [][]byte `json:"keys,omitempty"`
+	// KeyNames are the file names of apk's Keys, one each: an index says by name which key signed it.
+	KeyNames []string `json:"key_names,omitempty"`
+	// ID is the name that the image gives it: an rpm section ("baseos"), an apk tag ("edge" for @edge).
+	ID string `json:"id,omitempty"`
+	// Mirrors is the address of an rpm repository's metalink or mirror list.
+	Mirrors  string `json:"mirrors,omitempty"`
+	Metalink bool   `json:"metalink,omitempty"` // Mirrors is a metalink
+	// Priority is dnf's: the least wins; 99 unless the image says otherwise. 0 for other families.
+	Priority int `json:"priority,omitempty"`
+	// Unsigned says that the image's package manager asks for no signature of this repository's index.
+	Unsigned bool `json:"unsigned,omitempty"`
+	// ModuleHotfixes says that dnf takes its packages whatever modules say.
+	ModuleHotfixes bool `json:"module_hotfixes,omitempty"`
 	// Where is the file in the image that names it: "/etc/apt/sources.list.d/debian.sources".
 	Where string `json:"where"`
+}
+
+// Pin is one rule of an image on which versions its package manager may install.
+type Pin struct {
+	Type     string   `json:"type"`     // Deb: a stanza of apt preferences; APK: a constraint of the world; RPM: exclude, include, versionlock or a module's stream
+	Packages []string `json:"packages"` // names or patterns, as the file has them
+	Rule     string   `json:"rule"`     // deb: "release a=stable"; apk: "<3.1"; rpm: "exclude", "include", "lock 1:2.3-4*", "stream 18"
+	Priority int      `json:"priority,omitempty"`
+	// Repository is the rpm section that it is for; empty: for all.
+	Repository string `json:"repository,omitempty"`
+	Where      string `json:"where"`
 }

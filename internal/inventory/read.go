@@ -9,12 +9,13 @@ import (
 
 // Bounds of what is read from an image. They are far above honest images; what exceeds them is an error.
 const (
-	maxUnpacked = 256 << 30 // bytes of all layers, decompressed, and of all files, sparse ones at full length
-	maxEntries  = 4_000_000 // files of all layers
-	maxPath     = 4096      // bytes of one path
-	maxDatabase = 64 << 20  // bytes of var/lib/dpkg/status
-	maxFile     = 1 << 20   // bytes of any other file whose content is kept
-	maxKept     = 32 << 20  // bytes of all those other files
+	maxUnpacked  = 256 << 30 // bytes of all layers, decompressed, and of all files, sparse ones at full length
+	maxEntries   = 4_000_000 // files of all layers
+	maxPath      = 4096      // bytes of one path
+	maxDatabase  = 256 << 20 // bytes of a package database: an rpm one has the files of every package
+	maxDatabases = 1 << 30   // bytes of all package databases of all layers
+	maxFile      = 1 << 20   // bytes of any other file whose content is kept
+	maxKept      = 32 << 20  // bytes of all those other files
 )
 
 // Read reads every layer of an image once and returns what is in the merged file system. Layers are checked against
@@ -51,8 +52,8 @@ func read(ctx context.Context, img v1.Image, platform string) (*Inventory, error
 	if len(layers) != len(cfg.RootFS.DiffIDs) {
 		return nil, fmt.Errorf("the manifest has %d layers, the configuration %d diff ids", len(layers), len(cfg.RootFS.DiffIDs))
 	}
-	inv := &Inventory{Platform: platform, DiffIDs: cfg.RootFS.DiffIDs}
-	tree, db := newTree(), &dpkgHistory{}
+	inv := &Inventory{Format: Format, Platform: platform, DiffIDs: cfg.RootFS.DiffIDs}
+	tree, db := newTree(), newHistories()
 	for i, l := range layers {
 		size, err := l.Size()
 		if err != nil {
@@ -66,7 +67,7 @@ func read(ctx context.Context, img v1.Image, platform string) (*Inventory, error
 			return nil, err
 		}
 	}
-	inv.Packages = db.sorted()
+	inv.Packages = db.packages()
 	inv.OS = osRelease(tree)
 	if inv.Repositories, err = repositories(tree, platform); err != nil {
 		return nil, err

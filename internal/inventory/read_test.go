@@ -91,9 +91,9 @@ Version: 1:1.2
 Source: zlib
 `)}))
 	want := []Package{
-		{Name: "libssl3", Version: "3.0.17-1+b1", Architecture: "amd64", Source: "openssl", SourceVersion: "3.0.17-1", Held: true},
-		{Name: "zlib1g", Version: "1:1.2", Architecture: "amd64", Source: "zlib", SourceVersion: "1:1.2"},
-		{Name: "zlib1g", Version: "1:1.2", Architecture: "i386", Source: "zlib", SourceVersion: "1:1.2"},
+		{Type: Deb, Name: "libssl3", Version: "3.0.17-1+b1", Architecture: "amd64", Source: "openssl", SourceVersion: "3.0.17-1", Held: true},
+		{Type: Deb, Name: "zlib1g", Version: "1:1.2", Architecture: "amd64", Source: "zlib", SourceVersion: "1:1.2"},
+		{Type: Deb, Name: "zlib1g", Version: "1:1.2", Architecture: "i386", Source: "zlib", SourceVersion: "1:1.2"},
 	}
 	if !slices.Equal(inv.Packages, want) {
 		t.Errorf("got  %+v\nwant %+v", inv.Packages, want)

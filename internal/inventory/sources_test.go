@@ -204,11 +204,12 @@ func FuzzReadStatus(f *testing.F) {
 	f.Add([]byte("Package: a\nVersion: 1\nSource: (\n"))
 	f.Add([]byte("-----BEGIN PGP SIGNED MESSAGE-----\n\nPackage: a\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		to := map[packageKey]Package{}
-		if readStatus(to, data) != nil {
+		var all []Package
+		add := func(p Package) error { all = append(all, p); return nil }
+		if readStatus(data, add) != nil {
 			return
 		}
-		for _, p := range to {
+		for _, p := range all {
 			if p.Name == "" || p.Version == "" || p.Source == "" || p.SourceVersion == "" {
 				t.Errorf("incomplete: %+v", p)
 			}

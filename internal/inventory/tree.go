@@ -20,6 +20,7 @@ type tree struct {
 	logicalLeft  int64 // bytes of files
 	entriesLeft  int
 	keptLeft     int64
+	databaseLeft int64
 	hash         hash.Hash
 	buf          []byte
 }
@@ -50,6 +51,7 @@ func newTree() *tree {
 		logicalLeft:  maxUnpacked,
 		entriesLeft:  maxEntries,
 		keptLeft:     maxKept,
+		databaseLeft: maxDatabases,
 		hash:         sha256.New(),
 		buf:          make([]byte, 128<<10),
 	}
@@ -192,15 +194,12 @@ func (t *tree) readContent(f *file, h *tar.Header, content io.Reader, at string)
 
 // keeps says whether a file's content is wanted later, and refuses wanted ones that are too large.
 func (t *tree) keeps(at string, size int64) (bool, error) {
-	if strings.HasSuffix(at, "/dpkg/status") { // var, or lib, may be a link
+	if isDatabase(at) {
 		if size > maxDatabase {
 			return false, fmt.Errorf("a package database of %d bytes, more than %d", size, maxDatabase)
 		}
-		if at == dpkgStatus {
-			return true, nil
-		}
-		t.keptLeft -= size
-		return t.keptLeft >= 0, nil
+		t.databaseLeft -= size
+		return t.databaseLeft >= 0, nil
 	}
 	wanted := wantedContent(at)
 	if !wanted && !isKeyring(at) {

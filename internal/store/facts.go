@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"rebuilder/internal/inventory"
 )
@@ -18,7 +19,7 @@ func SeenImage(ctx context.Context, q Querier, name, kind, reference, digest, pr
 	return since, err
 }
 
-// GetInventory returns a stored inventory; found is false when that digest was never read.
+// GetInventory returns a stored inventory; found is false when that digest was never read, or in an older format only.
 func GetInventory(ctx context.Context, q Querier, digest string) (inv *inventory.Inventory, found bool, err error) {
 	var body string
 	err = q.QueryRow(ctx, `SELECT body FROM inventory WHERE digest=$1`, digest).Scan(&body)
@@ -29,16 +30,24 @@ func GetInventory(ctx context.Context, q Querier, digest string) (inv *inventory
 		return nil, false, err
 	}
 	inv = new(inventory.Inventory)
-	return inv, true, json.Unmarshal([]byte(body), inv)
+	if err := json.Unmarshal([]byte(body), inv); err != nil {
+		return nil, false, fmt.Errorf("stored inventory of %s: %w", digest, err)
+	}
+	if inv.Format != inventory.Format {
+		return nil, false, nil
+	}
+	return inv, true, nil
 }
 
-// SaveInventory stores what is inside a digest. A digest's content never changes: a second save does nothing.
+// SaveInventory stores what is inside a digest. A digest's content never changes: a second save only replaces what was
+// stored in another format.
 func SaveInventory(ctx context.Context, q Querier, image string, inv *inventory.Inventory, at int64) error {
 	body, err := json.Marshal(inv)
 	if err != nil {
 		return err
 	}
-	_, err = q.Exec(ctx, `INSERT INTO inventory(digest, image, platform, read_at, fingerprint, body) VALUES($1,$2,$3,$4,$5,$6) ON CONFLICT(digest) DO NOTHING`,
+	_, err = q.Exec(ctx, `INSERT INTO inventory(digest, image, platform, read_at, fingerprint, body) VALUES($1,$2,$3,$4,$5,$6)
+		ON CONFLICT(digest) DO UPDATE SET body=excluded.body, fingerprint=excluded.fingerprint, read_at=excluded.read_at`,
 		inv.Digest.String(), image, inv.Platform, at, inv.Fingerprint, string(body))
 	return err
 }

@@ -22,7 +22,7 @@ func Patches(inv *inventory.Inventory, indexes []*Index) []Patch {
 			continue
 		}
 		patches = append(patches, Patch{
-			Package: p.Name, Architecture: p.Architecture, Source: best.source, From: p.Version, To: best.version,
+			Type: p.Type, Package: p.Name, Architecture: p.Architecture, Source: best.source, From: p.Version, To: best.version,
 			Repository: best.index.offeredBy(best.offer), Held: p.Held, PublishedAt: best.published,
 		})
 	}
@@ -44,7 +44,7 @@ func candidate(p inventory.Package, native string, indexes []*Index) (best ranke
 			if !fits(p.Architecture, o.arch, native) {
 				continue
 			}
-			newer, err := patch.Compare(o.version, p.Version)
+			newer, err := patch.Compare(p.Type, o.version, p.Version)
 			switch {
 			case err != nil || newer < 0:
 			case newer == 0:
@@ -63,7 +63,7 @@ func (r ranked) beats(o ranked) bool {
 	if r.priority != o.priority {
 		return r.priority > o.priority
 	}
-	newer, err := patch.Compare(r.version, o.version)
+	newer, err := patch.Compare(r.index.Repository.Type, r.version, o.version)
 	return err == nil && newer > 0
 }
 

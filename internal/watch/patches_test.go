@@ -92,7 +92,7 @@ func TestOrderIsDpkgs(t *testing.T) {
 	want := strings.Fields(string(out))
 	for i, a := range versions {
 		for j, b := range versions {
-			got, err := patch.Compare(a, b)
+			got, err := patch.Compare("deb", a, b)
 			if err != nil || fmt.Sprint(got) != want[i*len(versions)+j] {
 				t.Errorf("compare(%s, %s) = %d, %v; dpkg says %s", a, b, got, err, want[i*len(versions)+j])
 			}
@@ -105,8 +105,8 @@ func FuzzCompare(f *testing.F) {
 	f.Add("a:b", "")
 	f.Add("é", "1-")
 	f.Fuzz(func(t *testing.T, a, b string) {
-		ab, err1 := patch.Compare(a, b)
-		ba, err2 := patch.Compare(b, a)
+		ab, err1 := patch.Compare("deb", a, b)
+		ba, err2 := patch.Compare("deb", b, a)
 		if (err1 == nil) != (err2 == nil) || err1 == nil && ab != -ba {
 			t.Errorf("compare(%q, %q) = %d, %v; the other way %d, %v", a, b, ab, err1, ba, err2)
 		}

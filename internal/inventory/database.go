@@ -1,0 +1,129 @@
+package inventory
+
+import (
+	"archive/tar"
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+const maxPackages = 200_000 // of one image
+
+// database says how one package family keeps what is installed.
+type database struct {
+	family string
+	// files names the files that may hold it in a tree; those that are not there are passed over.
+	files func(t *tree) []string
+	// read reads the packages of one file. What it reads is untrusted.
+	read func(data []byte, add func(Package) error) error
+}
+
+// databases are all that are looked for. An image may have several.
+func databases() []database { return []database{dpkg} }
+
+// isDatabase says that the content of a file is a package database, wherever it lies: var, or lib, may be a link.
+func isDatabase(at string) bool {
+	return strings.HasSuffix(at, "/dpkg/status")
+}
+
+type packageKey struct{ name, arch, version string }
+
+func keyOf(p Package) packageKey { return packageKey{p.Name, p.Architecture, p.Version} }
+
+// history follows one package database through the layers.
+type history struct {
+	database
+	state    string // identifies the content of the database that packages were read from
+	packages map[packageKey]Package
+}
+
+// after reads the database as it is after a layer, if that layer changed it. Packages whose version was not there
+// before belong to that layer.
+func (h *history) after(t *tree, layer int) error {
+	files, state, err := h.filesIn(t)
+	if err != nil {
+		return fmt.Errorf("layer %d: %w", layer, err)
+	}
+	if state == h.state {
+		return nil
+	}
+	now := map[packageKey]Package{}
+	for _, f := range files {
+		err := h.read(f.data, func(p Package) error {
+			if len(now) >= maxPackages {
+				return fmt.Errorf("more than %d packages", maxPackages)
+			}
+			key := keyOf(p)
+			p.Layer = layer
+			if old, ok := h.packages[key]; ok {
+				p.Layer = old.Layer
+			}
+			now[key] = p
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("%s in layer %d: %w", f.at, layer, err)
+		}
+	}
+	h.state, h.packages = state, now
+	return nil
+}
+
+type databaseFile struct {
+	at   string
+	data []byte
+}
+
+// filesIn returns the files of the database, and a text that differs when any of them does.
+func (h *history) filesIn(t *tree) ([]databaseFile, string, error) {
+	var files []databaseFile
+	var state strings.Builder
+	for _, p := range h.files(t) {
+		n, real := t.lookup(p, true)
+		if n == nil || n.typ != tar.TypeReg {
+			continue
+		}
+		if n.data == nil {
+			return nil, "", fmt.Errorf("%s is a link to %s, where no package database is read from", p, real)
+		}
+		files = append(files, databaseFile{p, n.data})
+		fmt.Fprintf(&state, "%s %x\n", p, n.sum)
+	}
+	return files, state.String(), nil
+}
+
+// histories follows all databases.
+type histories []*history
+
+func newHistories() histories {
+	var all histories
+	for _, d := range databases() {
+		all = append(all, &history{database: d})
+	}
+	return all
+}
+
+func (all histories) after(t *tree, layer int) error {
+	for _, h := range all {
+		if err := h.after(t, layer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// packages are those of all databases, by name, then architecture, then version.
+func (all histories) packages() []Package {
+	var out []Package
+	for _, h := range all {
+		out = slices.AppendSeq(out, maps.Values(h.packages))
+	}
+	slices.SortFunc(out, func(a, b Package) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Architecture, b.Architecture), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Version, b.Version))
+	})
+	return out
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
