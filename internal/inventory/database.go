@@ -18,14 +18,30 @@ type database struct {
 	files func(t *tree) []string
 	// read reads the packages of one file. What it reads is untrusted.
 	read func(data []byte, add func(Package) error) error
+	// together reads all files at once, in place of read, where one cannot be read without the others. Its errors name
+	// the file.
+	together func(files []databaseFile, add func(Package) error) error
+}
+
+// readFiles reads the packages of all files; errors name the file.
+func (d database) readFiles(files []databaseFile, add func(Package) error) error {
+	if d.together != nil {
+		return d.together(files, add)
+	}
+	for _, f := range files {
+		if err := d.read(f.data, add); err != nil {
+			return fmt.Errorf("%s: %w", f.at, err)
+		}
+	}
+	return nil
 }
 
 // databases are all that are looked for. An image may have several.
-func databases() []database { return []database{dpkg} }
+func databases() []database { return []database{dpkg, apkDB} }
 
 // isDatabase says that the content of a file is a package database, wherever it lies: var, or lib, may be a link.
 func isDatabase(at string) bool {
-	return strings.HasSuffix(at, "/dpkg/status")
+	return strings.HasSuffix(at, "/dpkg/status") || strings.HasSuffix(at, "/apk/db/installed")
 }
 
 type packageKey struct{ name, arch, version string }
@@ -50,22 +66,20 @@ func (h *history) after(t *tree, layer int) error {
 		return nil
 	}
 	now := map[packageKey]Package{}
-	for _, f := range files {
-		err := h.read(f.data, func(p Package) error {
-			if len(now) >= maxPackages {
-				return fmt.Errorf("more than %d packages", maxPackages)
-			}
-			key := keyOf(p)
-			p.Layer = layer
-			if old, ok := h.packages[key]; ok {
-				p.Layer = old.Layer
-			}
-			now[key] = p
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("%s in layer %d: %w", f.at, layer, err)
+	err = h.readFiles(files, func(p Package) error {
+		if len(now) >= maxPackages {
+			return fmt.Errorf("more than %d packages", maxPackages)
 		}
+		key := keyOf(p)
+		p.Layer = layer
+		if old, ok := h.packages[key]; ok {
+			p.Layer = old.Layer
+		}
+		now[key] = p
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("layer %d: %w", layer, err)
 	}
 	h.state, h.packages = state, now
 	return nil

@@ -1,0 +1,46 @@
+package inventory
+
+import (
+	"bytes"
+	"cmp"
+	"strings"
+
+	"chainguard.dev/apko/pkg/apk/apk"
+)
+
+// apkDB is the package database of Alpine, Wolfi and what is made of their packages.
+var apkDB = database{
+	family: APK,
+	files: func(*tree) []string {
+		// Either may be a link to the other: a package that is read twice is there once.
+		return []string{"/lib/apk/db/installed", "/usr/lib/apk/db/installed"}
+	},
+	read: readInstalled,
+}
+
+// readInstalled reads the packages of one database. All that are listed are there: a package whose scripts failed is
+// listed, too.
+func readInstalled(data []byte, add func(Package) error) error {
+	return ReadAPK(bytes.NewReader(data), func(r APKRecord) error {
+		source := cmp.Or(r.Origin, r.Name)
+		return add(Package{Type: APK, Name: r.Name, Version: r.Version, Architecture: r.Architecture, Source: source, SourceVersion: r.Version})
+	})
+}
+
+// APKArchitecture is apk's name for a platform: "linux/arm/v7" is "armv7".
+func APKArchitecture(platform string) string {
+	_, arch, _ := strings.Cut(platform, "/")
+	switch arch {
+	case "arm", "arm/v8": // 32 bits
+		return "armv7"
+	case "arm/v5":
+		return "armhf" // the oldest that there is
+	case "loong64":
+		return "loongarch64"
+	}
+	if strings.HasPrefix(arch, "arm/") {
+		return apk.ArchToAPK(arch)
+	}
+	arch, _, _ = strings.Cut(arch, "/") // amd64/v2, arm64/v9
+	return apk.ArchToAPK(arch)
+}
