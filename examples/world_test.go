@@ -76,7 +76,7 @@ func newWorld(t *testing.T, dir string) *world {
 	srv := httptest.NewServer(w.packages)
 	t.Cleanup(srv.Close)
 	w.url = srv.URL
-	deb, err := watch.NewDebian(watch.Config{Dir: t.TempDir()})
+	deb, err := watch.New(watch.Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

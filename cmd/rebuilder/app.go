@@ -102,7 +102,7 @@ func NewApp(ctx context.Context, cfg AppConfig) (app *App, err error) {
 	}); err != nil {
 		return nil, err
 	}
-	packages, err := watch.NewDebian(watch.Config{Dir: a.path("indexes"), Log: cfg.Log})
+	packages, err := watch.New(watch.Config{Dir: a.path("indexes"), Log: cfg.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func listen(address string) (net.Listener, error) {
 }
 
 // join makes the parts that decide out of the parts that do.
-func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Debian, forge notify.Forge, metrics *traffic) error {
+func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Watcher, forge notify.Forge, metrics *traffic) error {
 	obs := &observe.Observer{Registry: reg, Packages: packages, Forge: forge, Store: a.store, Now: time.Now, Log: a.cfg.Log}
 	a.loop = reconcile.New(c, obs, a.store, a.cfg.Log, time.Now)
 	var err error

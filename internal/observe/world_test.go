@@ -117,7 +117,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	packages, err := watch.NewDebian(watch.Config{Dir: t.TempDir()})
+	packages, err := watch.New(watch.Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

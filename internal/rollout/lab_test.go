@@ -49,7 +49,7 @@ type lab struct {
 	host     string // of the registry
 	repo     *debrepo.Repository
 	repoURL  string
-	packages *watch.Debian
+	packages *watch.Watcher
 	builder  *scripted
 	forge    *forge
 	tags     atomic.Int64 // manifests written to the registry under a tag
@@ -284,7 +284,7 @@ func (l *lab) start() {
 	must(err)
 	l.engine, err = durable.Open(ctx, l.store, durable.Config{Log: log})
 	must(err)
-	l.packages, err = watch.NewDebian(watch.Config{Dir: filepath.Join(l.dir, "indexes"), Log: log})
+	l.packages, err = watch.New(watch.Config{Dir: filepath.Join(l.dir, "indexes"), Log: log})
 	must(err)
 	reg, err := registry.New(registry.Config{})
 	must(err)

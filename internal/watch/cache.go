@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -10,12 +11,12 @@ import (
 	"time"
 )
 
-// cached is what survives a restart, beside the Packages files it names: one file a repository, replaced as a whole.
+// cached is what survives a restart, beside the head and the files that it names: one file a repository, replaced as a whole.
 type cached struct {
 	Repository string     `json:"repository"` // for people who look
+	Head       string     `json:"head"`       // SHA-256 of the head's bytes, which lie beside
 	Validators validators `json:"validators"`
-	InRelease  []byte     `json:"in_release"`
-	// Published has the date, epoch milliseconds, of the release that first offered a version, by "name arch version".
+	// Published has the date, epoch milliseconds, of the head that first offered a version, by "name arch version".
 	Published map[string]int64 `json:"published"`
 }
 
@@ -43,7 +44,26 @@ func (c *cached) save(dir string, keep map[string]bool) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(dir, ".state-*")
+	if err := replace(filepath.Join(dir, stateFile), b); err != nil {
+		return err
+	}
+	return tidy(dir, keep)
+}
+
+// headFile is where a head lies, by its SHA-256.
+func headFile(dir, sum string) string { return filepath.Join(dir, sum+".head") }
+
+func writeHead(dir, sum string, raw []byte) error {
+	at := headFile(dir, sum)
+	if b, err := os.ReadFile(at); err == nil && bytes.Equal(b, raw) {
+		return nil
+	}
+	return replace(at, raw)
+}
+
+// replace puts a file in place as a whole.
+func replace(at string, b []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(at), ".new-*")
 	if err != nil {
 		return err
 	}
@@ -55,13 +75,10 @@ func (c *cached) save(dir string, keep map[string]bool) error {
 	if err := tmp.Close(); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp.Name(), filepath.Join(dir, stateFile)); err != nil {
-		return err
-	}
-	return tidy(dir, keep)
+	return os.Rename(tmp.Name(), at)
 }
 
-// tidy removes old Packages files, and what processes that were killed left behind. What another replica is writing
+// tidy removes old files, and what processes that were killed left behind. What another replica is writing
 // stays.
 func tidy(dir string, keep map[string]bool) error {
 	entries, err := os.ReadDir(dir)

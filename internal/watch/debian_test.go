@@ -20,7 +20,7 @@ import (
 	"rebuilder/internal/inventory"
 )
 
-func state(t *testing.T, d *Debian, r inventory.Repository) *Index {
+func state(t *testing.T, d *Watcher, r inventory.Repository) *Index {
 	t.Helper()
 	ix, err := d.State(t.Context(), r)
 	if err != nil {
@@ -53,7 +53,7 @@ func TestUnchangedIsOneRequest(t *testing.T) {
 	if first.Label != "Test-Security" || first.Suite != "stable" || !first.Date.Equal(w.now) {
 		t.Errorf("index says %+v", first)
 	}
-	for _, again := range []*Debian{d, w.watcher(dir)} { // and after a restart
+	for _, again := range []*Watcher{d, w.watcher(dir)} { // and after a restart
 		second := state(t, again, w.repo())
 		if got, want := w.seen(), "304 dists/stable/InRelease"; got != want {
 			t.Errorf("unchanged: %s, want %s", got, want)
@@ -206,7 +206,7 @@ func TestRefused(t *testing.T) {
 			good := state(t, d, w.repo())
 			w.later(time.Hour)
 			c.spoil(w)
-			for name, d := range map[string]*Debian{"same process": d, "after a restart": w.watcher(dir, small)} {
+			for name, d := range map[string]*Watcher{"same process": d, "after a restart": w.watcher(dir, small)} {
 				ix, err := d.State(t.Context(), w.repo())
 				if err != nil {
 					t.Fatalf("%s: what was known is gone: %v", name, err)
@@ -556,8 +556,8 @@ func TestOldIndexesAreRemoved(t *testing.T) {
 		state(t, d, w.repo())
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*", "*"))
-	if err != nil || len(files) != 2 {
-		t.Errorf("%v, %v: want state.json and one index", files, err)
+	if err != nil || len(files) != 3 {
+		t.Errorf("%v, %v: want state.json, one head and one index", files, err)
 	}
 }
 
@@ -578,7 +578,7 @@ func TestRepositoriesThatCannotBeWatched(t *testing.T) {
 	if _, err := d.State(t.Context(), secret); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("a password in an error: %v", err)
 	}
-	if _, err := NewDebian(Config{}); err == nil {
+	if _, err := New(Config{}); err == nil {
 		t.Error("no directory was taken")
 	}
 }
@@ -617,7 +617,7 @@ func FuzzParseRelease(f *testing.F) {
 			return
 		}
 		for name, file := range r.files {
-			if len(file.sha256) != 64 || strings.Trim(file.sha256, "0123456789abcdef") != "" || file.size < 0 || file.name != name {
+			if len(file.sum) != 64 || strings.Trim(file.sum, "0123456789abcdef") != "" || file.size < 0 || file.name != name {
 				t.Errorf("listed: %+v", file)
 			}
 		}

@@ -3,10 +3,12 @@ package watch
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -24,74 +26,73 @@ const fetchTimeout = 10 * time.Minute // of one file
 type validators struct {
 	ETag         string `json:"etag,omitempty"`
 	LastModified string `json:"last_modified,omitempty"`
+	// Root is the address that the head was found at, where a repository has several.
+	Root string `json:"root,omitempty"`
 }
 
-// fetchRelease asks for InRelease. raw is nil when it is as v says.
-func (d *Debian) fetchRelease(ctx context.Context, repo inventory.Repository, v validators) (raw []byte, now validators, err error) {
-	u, err := releaseURL(repo, "InRelease")
-	if err != nil {
-		return nil, v, err
-	}
-	resp, done, err := d.get(ctx, u, v)
+// conditional says that there is something to ask by.
+func (v validators) conditional() bool { return v.ETag != "" || v.LastModified != "" }
+
+// fetch asks for a head's file. raw is nil when it is as v says.
+func (w *Watcher) fetch(ctx context.Context, u *url.URL, v validators, limit int64) (raw []byte, now validators, err error) {
+	resp, done, err := w.get(ctx, u, v)
 	if err != nil {
 		return nil, v, err
 	}
 	defer done()
-	if resp.StatusCode == http.StatusNotModified && v != (validators{}) {
+	switch {
+	case resp.StatusCode == http.StatusNotModified && v.conditional():
 		return nil, v, nil
-	}
-	if resp.StatusCode != http.StatusOK {
+	case missing(resp.StatusCode):
+		return nil, v, fmt.Errorf("GET %s: %s: %w", shownURL(u), resp.Status, errMissing)
+	case resp.StatusCode != http.StatusOK:
 		return nil, v, fmt.Errorf("GET %s: %s", shownURL(u), resp.Status)
 	}
-	raw, err = io.ReadAll(&atMost{r: resp.Body, left: maxRelease, name: shownURL(u)})
+	raw, err = io.ReadAll(&atMost{r: resp.Body, left: limit, name: shownURL(u)})
 	if err != nil {
 		return nil, v, fmt.Errorf("GET %s: %w", shownURL(u), err)
 	}
-	return raw, validators{ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified")}, nil
+	return raw, validators{ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified"), Root: v.Root}, nil
 }
 
-// fetchFile brings one file of a release to dir and returns its path there. A file that is there already, by its
-// hash, is not asked for.
-func (d *Debian) fetchFile(ctx context.Context, repo inventory.Repository, r *release, f indexFile, dir string) (string, error) {
-	to := filepath.Join(dir, f.sha256+path.Ext(f.name))
+// missing says that an answer means that there is no such file; object stores say 403.
+func missing(status int) bool {
+	return status == http.StatusNotFound || status == http.StatusGone || status == http.StatusForbidden
+}
+
+// fetchFile brings one file that a head lists to the entry's directory and returns its path there. A file that is there
+// already, by its hash, is not asked for.
+func (w *Watcher) fetchFile(ctx context.Context, e *entry, next answered, f indexFile) (string, error) {
+	to := filepath.Join(e.dir, f.sum+path.Ext(f.name))
 	if sameFile(to, f) {
 		return to, nil
 	}
-	if f.size > d.maxBytes {
-		return "", fmt.Errorf("%s: %w: %d bytes, more than %d", f.name, ErrTooLarge, f.size, d.maxBytes)
+	if f.size > w.maxBytes {
+		return "", fmt.Errorf("%s: %w: %d bytes, more than %d", f.name, ErrTooLarge, f.size, w.maxBytes)
 	}
-	var err error
-	for _, name := range namesOf(r, f) {
-		if err = d.download(ctx, repo, name, f, to); err == nil || !errors.Is(err, errMissing) {
+	urls, err := next.head.urls(e.repo, next.validators, f)
+	if err != nil {
+		return "", err
+	}
+	for _, u := range urls {
+		if err = w.download(ctx, u, f, to); err == nil || !errors.Is(err, errMissing) {
 			break
 		}
 	}
 	return to, err
 }
 
-// namesOf lists where a file may be: under its hash it cannot change while the mirror is updated.
-func namesOf(r *release, f indexFile) []string {
-	if !r.byHash {
-		return []string{f.name}
-	}
-	return []string{path.Join(path.Dir(f.name), "by-hash/SHA256", f.sha256), f.name}
-}
-
 var errMissing = errors.New("missing")
 
 // download is atomic: what is at to has been checked.
-func (d *Debian) download(ctx context.Context, repo inventory.Repository, name string, f indexFile, to string) error {
-	u, err := releaseURL(repo, name)
-	if err != nil {
-		return err
-	}
-	resp, done, err := d.get(ctx, u, validators{})
+func (w *Watcher) download(ctx context.Context, u *url.URL, f indexFile, to string) error {
+	resp, done, err := w.get(ctx, u, validators{})
 	if err != nil {
 		return err
 	}
 	defer done()
 	switch {
-	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusGone, resp.StatusCode == http.StatusForbidden: // object stores say 403
+	case missing(resp.StatusCode):
 		return fmt.Errorf("GET %s: %s: %w", shownURL(u), resp.Status, errMissing)
 	case resp.StatusCode != http.StatusOK:
 		return fmt.Errorf("GET %s: %s", shownURL(u), resp.Status)
@@ -102,7 +103,7 @@ func (d *Debian) download(ctx context.Context, repo inventory.Repository, name s
 	}
 	defer os.Remove(tmp.Name())
 	defer tmp.Close()
-	if err := copyChecked(tmp, resp.Body, f); err != nil {
+	if err := copyChecked(tmp, resp.Body, f, w.maxBytes); err != nil {
 		return fmt.Errorf("GET %s: %w", shownURL(u), err)
 	}
 	if err := tmp.Close(); err != nil {
@@ -111,19 +112,27 @@ func (d *Debian) download(ctx context.Context, repo inventory.Repository, name s
 	return os.Rename(tmp.Name(), to)
 }
 
-// copyChecked reads exactly the bytes that the release promises, and one more to know.
-func copyChecked(to io.Writer, from io.Reader, f indexFile) error {
-	hash := sha256.New()
-	n, err := io.Copy(io.MultiWriter(to, hash), io.LimitReader(from, f.size+1))
+// copyChecked reads exactly the bytes that the head promises, and one more to know; at most limit where it says no size.
+func copyChecked(to io.Writer, from io.Reader, f indexFile, limit int64) error {
+	hash, name := sha256.New(), "SHA-256"
+	if len(f.sum) == hex.EncodedLen(sha512.Size) {
+		hash, name = sha512.New(), "SHA-512"
+	}
+	if f.size >= 0 {
+		limit = f.size
+	}
+	n, err := io.Copy(io.MultiWriter(to, hash), io.LimitReader(from, limit+1))
 	switch sum := hex.EncodeToString(hash.Sum(nil)); {
 	case err != nil:
 		return err
-	case n > f.size:
-		return fmt.Errorf("%w: more than %d bytes", ErrMismatch, f.size)
+	case n > limit && f.size < 0:
+		return fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
+	case n > limit:
+		return fmt.Errorf("%w: more than %d bytes", ErrMismatch, limit)
 	case n < f.size:
 		return fmt.Errorf("%w: %d bytes of %d", ErrMismatch, n, f.size)
-	case sum != f.sha256:
-		return fmt.Errorf("%w: its SHA-256 is %s, not %s: the mirror is being updated, or tampered with", ErrMismatch, sum, f.sha256)
+	case sum != f.sum:
+		return fmt.Errorf("%w: its %s is %s, not %s: the mirror is being updated, or tampered with", ErrMismatch, name, sum, f.sum)
 	}
 	return nil
 }
@@ -134,11 +143,13 @@ func sameFile(at string, f indexFile) bool {
 		return false
 	}
 	defer file.Close()
-	return copyChecked(io.Discard, file, f) == nil
+	return copyChecked(io.Discard, file, f, math.MaxInt64-1) == nil
 }
 
+func sumOf(raw []byte) string { return fmt.Sprintf("%x", sha256.Sum256(raw)) }
+
 // get makes one request; done must be called when the body has been read.
-func (d *Debian) get(ctx context.Context, u *url.URL, v validators) (resp *http.Response, done func(), err error) {
+func (w *Watcher) get(ctx context.Context, u *url.URL, v validators) (resp *http.Response, done func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
@@ -154,7 +165,7 @@ func (d *Debian) get(ctx context.Context, u *url.URL, v validators) (resp *http.
 	if v.LastModified != "" {
 		req.Header.Set("If-Modified-Since", v.LastModified)
 	}
-	resp, err = d.client.Do(req)
+	resp, err = w.client.Do(req)
 	if err != nil {
 		cancel()
 		return nil, nil, err

@@ -24,6 +24,7 @@ type Index struct {
 	Label      string // "Debian-Security"
 	Suite      string // "oldstable-security"
 	Codename   string // "bookworm-security"
+	Version    string // "12.15"
 	Date       time.Time
 	ValidUntil time.Time // zero when it does not say
 	// Hash identifies the packages offered: it changes when a Packages file does, and not when the release file is
@@ -31,19 +32,13 @@ type Index struct {
 	Hash string
 	// NotAutomatic and ButAutomaticUpgrades are the release's: experimental has the first, backports both.
 	NotAutomatic, ButAutomaticUpgrades bool
+	// Unsigned says that nobody signed it, and that the image's package manager does not ask for it.
+	Unsigned bool
 	// Stale says why this is older knowledge: the repository was unreachable, or its state was refused. nil when it
 	// was confirmed or read just now.
 	Stale error
 
 	packages map[string][]offer
-}
-
-// offer is one version of a package in an index.
-type offer struct {
-	version, arch         string
-	source, sourceVersion string
-	component             string
-	published             int64 // epoch milliseconds: date of the release that first offered it to us
 }
 
 // Name is what people know the repository by: "http://host/debian bookworm main".
@@ -79,7 +74,7 @@ type packageStanza struct {
 }
 
 // readPackages reads a decompressed Packages file. wanted is asked for each name.
-func readPackages(r io.Reader, component string, wanted func(string) bool, to map[string][]offer) error {
+func readPackages(r io.Reader, component string, wanted func(string) bool, add func(string, offer)) error {
 	dec, err := control.NewDecoder(r, nil)
 	if err != nil {
 		return err
@@ -104,8 +99,7 @@ func readPackages(r io.Reader, component string, wanted func(string) bool, to ma
 		}
 		o := offer{version: s.Version, arch: s.Architecture, component: component}
 		o.source, o.sourceVersion = sourceOf(s)
-		name := strings.Clone(s.Package)
-		to[name] = append(to[name], o)
+		add(strings.Clone(s.Package), o)
 	}
 }
 

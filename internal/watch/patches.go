@@ -6,75 +6,66 @@ import (
 )
 
 // Patches lists, for each installed package, the version that the image's package manager would upgrade it to, were it
-// asked to now. indexes are those of the image's own repositories. The result is in the order of inv.Packages.
+// asked to now, by that package manager's own rules. indexes are those of the image's own repositories. The result is in
+// the order of inv.Packages.
 //
-// It follows apt's default policy: repositories have priority 500, those marked NotAutomatic 1, or 100 when they are
-// ButAutomaticUpgrades; what is installed has 100 or that of the repositories which offer it. The highest priority
-// wins, then the highest version, and never an older one. Pinning in /etc/apt/preferences is not looked at.
-//
-// Held packages are listed, with Held set. Packages with a version that is none are left out.
+// Newer versions that the image's own rules keep away (a hold, a pin, a lock) are listed with Held set. Packages with a
+// version that is none are left out.
 func Patches(inv *inventory.Inventory, indexes []*Index) []Patch {
-	native := inventory.DebianArchitecture(inv.Platform)
+	choose := choosers(inv, indexes)
 	var patches []Patch
 	for _, p := range inv.Packages {
-		best, ok := candidate(p, native, indexes)
-		if !ok {
-			continue
+		if found, ok := newer(p, choose); ok {
+			patches = append(patches, found)
 		}
-		patches = append(patches, Patch{
-			Type: p.Type, Package: p.Name, Architecture: p.Architecture, Source: best.source, From: p.Version, To: best.version,
-			Repository: best.index.offeredBy(best.offer), Held: p.Held, PublishedAt: best.published,
-		})
 	}
 	return patches
 }
 
-type ranked struct {
-	offer
-	index    *Index
-	priority int
-}
-
-const installedPriority = 100
-
-func candidate(p inventory.Package, native string, indexes []*Index) (best ranked, ok bool) {
-	installed := installedPriority
-	for _, ix := range indexes {
-		for _, o := range ix.packages[p.Name] {
-			if !fits(p.Architecture, o.arch, native) {
-				continue
-			}
-			newer, err := patch.Compare(p.Type, o.version, p.Version)
-			switch {
-			case err != nil || newer < 0:
-			case newer == 0:
-				installed = max(installed, ix.priority())
-			default:
-				if c := (ranked{o, ix, ix.priority()}); !ok || c.beats(best) {
-					best, ok = c, true
-				}
+// choosers are those of the families that an image has packages of.
+func choosers(inv *inventory.Inventory, indexes []*Index) map[string]chooser {
+	all := map[string]chooser{}
+	for _, p := range inv.Packages {
+		if _, ok := all[p.Type]; ok {
+			continue
+		}
+		f, ok := familyOf(p.Type)
+		if !ok {
+			continue
+		}
+		var own []*Index
+		for _, ix := range indexes {
+			if of, _ := familyOf(ix.Repository.Type); of == f {
+				own = append(own, ix)
 			}
 		}
+		all[p.Type] = f.chooser(inv, own)
 	}
-	return best, ok && best.priority >= installed
+	return all
 }
 
+func newer(p inventory.Package, choose map[string]chooser) (Patch, bool) {
+	c := choose[p.Type]
+	if c == nil {
+		return Patch{}, false
+	}
+	best, held, ok := c(p)
+	if !ok {
+		return Patch{}, false
+	}
+	return Patch{
+		Type: p.Type, Package: p.Name, Architecture: p.Architecture, Source: best.source, From: p.Version, To: best.version,
+		Repository: best.index.offeredBy(best.offer), Held: held || p.Held, PublishedAt: best.published,
+	}, true
+}
+
+// beats says that r is to be preferred: the higher priority, then the higher version.
 func (r ranked) beats(o ranked) bool {
 	if r.priority != o.priority {
 		return r.priority > o.priority
 	}
 	newer, err := patch.Compare(r.index.Repository.Type, r.version, o.version)
 	return err == nil && newer > 0
-}
-
-func (ix *Index) priority() int {
-	switch {
-	case ix.NotAutomatic && ix.ButAutomaticUpgrades:
-		return 100
-	case ix.NotAutomatic:
-		return 1
-	}
-	return 500
 }
 
 func (ix *Index) offeredBy(o offer) string {
@@ -84,9 +75,4 @@ func (ix *Index) offeredBy(o offer) string {
 		repo.Components = []string{o.component}
 	}
 	return repositoryName(repo)
-}
-
-// fits says whether an offer may replace an installed package: the same architecture, or one of the two is "all".
-func fits(installed, offered, native string) bool {
-	return offered == installed || offered == "all" || installed == "all" && offered == native
 }

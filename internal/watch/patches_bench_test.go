@@ -44,7 +44,7 @@ func BenchmarkReadPackages(b *testing.B) {
 	b.SetBytes(int64(file.Len()))
 	for b.Loop() {
 		to := map[string][]offer{}
-		if err := readPackages(bytes.NewReader(file.Bytes()), "main", wanted, to); err != nil || len(to) != offered/100 {
+		if err := readPackages(bytes.NewReader(file.Bytes()), "main", wanted, func(name string, o offer) { to[name] = append(to[name], o) }); err != nil || len(to) != offered/100 {
 			b.Fatalf("%d packages, %v", len(to), err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"path"
 	"slices"
 	"strconv"
@@ -39,18 +40,12 @@ const (
 // release is a verified release file.
 type release struct {
 	origin, label, suite, codename string
+	version                        string
 	date, validUntil               time.Time // validUntil is zero when it does not say
 	byHash                         bool
 	notAutomatic, butUpgrades      bool
 	separateAll                    bool // binary-all holds what binary-<arch> does not
 	files                          map[string]indexFile
-}
-
-// indexFile is one file that a release lists.
-type indexFile struct {
-	name   string // "main/binary-amd64/Packages.gz"
-	sha256 string
-	size   int64
 }
 
 // readRelease verifies an InRelease file with the image's keys and reads it.
@@ -139,7 +134,7 @@ func readSignatures(r io.Reader) ([]*packet.Signature, error) {
 }
 
 type releaseStanza struct {
-	Origin, Label, Suite, Codename, Date, SHA256, NotAutomatic string
+	Origin, Label, Suite, Codename, Version, Date, SHA256, NotAutomatic string
 
 	ValidUntil           string `control:"Valid-Until"`
 	ByHash               string `control:"Acquire-By-Hash"`
@@ -154,7 +149,7 @@ func parseRelease(plain []byte) (*release, error) {
 		return nil, fmt.Errorf("release file: %w: %.200w", ErrMalformed, err)
 	}
 	r := &release{
-		origin: s.Origin, label: s.Label, suite: s.Suite, codename: s.Codename,
+		origin: s.Origin, label: s.Label, suite: s.Suite, codename: s.Codename, version: s.Version,
 		byHash: s.ByHash == "yes", notAutomatic: s.NotAutomatic == "yes", butUpgrades: s.ButAutomaticUpgrades == "yes",
 		separateAll: slices.Contains(strings.Fields(s.Architectures), "all") && s.NoSupportForAll != "Packages",
 	}
@@ -201,7 +196,7 @@ func parseFiles(list string) (map[string]indexFile, error) {
 		if !strings.HasPrefix(path.Base(f[2]), "Packages") {
 			continue
 		}
-		files[f[2]] = indexFile{name: f[2], sha256: strings.ToLower(f[0]), size: size}
+		files[f[2]] = indexFile{name: f[2], sum: strings.ToLower(f[0]), size: size}
 	}
 	if listed == 0 {
 		return nil, fmt.Errorf("release file: %w: it lists no files with SHA256", ErrMalformed)
@@ -209,39 +204,19 @@ func parseFiles(list string) (map[string]indexFile, error) {
 	return files, nil
 }
 
-// check refuses what is out of its time; before is the release known until now, nil when there is none.
-func (r *release) check(before *release, now time.Time) error {
-	if before != nil && r.date.Before(before.date) {
-		return fmt.Errorf("%w: the release file is of %s, we have seen the one of %s: the server or something before it serves old files",
-			ErrRollback, r.date.Format(time.RFC3339), before.date.Format(time.RFC3339))
+func (r *release) about() about {
+	return about{
+		origin: r.origin, label: r.label, suite: r.suite, codename: r.codename, version: r.version, date: r.date, validUntil: r.validUntil,
+		notAutomatic: r.notAutomatic, butUpgrades: r.butUpgrades,
 	}
-	if r.date.After(now.Add(maxFuture)) {
-		return fmt.Errorf("%w: the release file is of %s, which is in the future: check this machine's clock", ErrMalformed, r.date.Format(time.RFC3339))
-	}
-	return r.fresh(now)
 }
 
-func (r *release) fresh(now time.Time) error {
-	if !r.validUntil.IsZero() && now.After(r.validUntil) {
-		return fmt.Errorf("%w: the release file was valid until %s: the mirror is no longer updated, or is kept from us",
-			ErrExpired, r.validUntil.Format(time.RFC3339))
-	}
-	return nil
-}
-
-// choice is one Packages file to be read, in the forms that are offered, best first.
-type choice struct {
-	component string
-	forms     []indexFile
-	plainSize int64 // decompressed; 0 when the release does not say
-}
-
-// choose picks the Packages files for a repository entry. Components or architectures that the repository does not
+// parts picks the Packages files for a repository entry. Components or architectures that the repository does not
 // have are left out, as apt does; none at all is an error.
-func (r *release) choose(repo inventory.Repository) ([]choice, error) {
+func (r *release) parts(repo inventory.Repository) ([]part, error) {
 	if isFlat(repo) {
-		if c, ok := r.choice("", "Packages"); ok {
-			return []choice{c}, nil
+		if p, ok := r.part("", "Packages"); ok {
+			return []part{p}, nil
 		}
 		return nil, fmt.Errorf("%w: it lists no Packages file", ErrMalformed)
 	}
@@ -249,11 +224,11 @@ func (r *release) choose(repo inventory.Repository) ([]choice, error) {
 	if r.separateAll && !slices.Contains(arches, "all") {
 		arches = append(arches, "all")
 	}
-	var all []choice
+	var all []part
 	for _, component := range repo.Components {
 		for _, arch := range arches {
-			if c, ok := r.choice(component, component+"/binary-"+arch+"/Packages"); ok {
-				all = append(all, c)
+			if p, ok := r.part(component, component+"/binary-"+arch+"/Packages"); ok {
+				all = append(all, p)
 			}
 		}
 	}
@@ -264,18 +239,44 @@ func (r *release) choose(repo inventory.Repository) ([]choice, error) {
 	return all, nil
 }
 
-// choice prefers gzip: it is half again as large as xz, and ten times as fast to read.
-func (r *release) choice(component, name string) (choice, bool) {
-	c := choice{component: component}
+// part prefers gzip: it is half again as large as xz, and ten times as fast to read. It is known by its last form: the
+// plain one, where there is one.
+func (r *release) part(component, name string) (part, bool) {
+	p := part{component: component}
 	for _, ext := range []string{".gz", ".xz", ""} {
 		if f, ok := r.files[name+ext]; ok {
-			c.forms = append(c.forms, f)
+			p.forms, p.identity = append(p.forms, f), f.name+" "+f.sum
 		}
 	}
 	if plain, ok := r.files[name]; ok {
-		c.plainSize = plain.size
+		p.plainSize = plain.size
 	}
-	return c, len(c.forms) > 0
+	return p, len(p.forms) > 0
+}
+
+// urls lists where a file may be: under its hash it cannot change while the mirror is updated.
+func (r *release) urls(repo inventory.Repository, _ validators, f indexFile) ([]*url.URL, error) {
+	names := []string{f.name}
+	if r.byHash {
+		names = []string{path.Join(path.Dir(f.name), "by-hash/SHA256", f.sum), f.name}
+	}
+	var all []*url.URL
+	for _, name := range names {
+		u, err := releaseURL(repo, name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, u)
+	}
+	return all, nil
+}
+
+func (r *release) read(p part, f indexFile, from io.Reader, limit int64, wanted func(string) bool, add func(string, offer)) error {
+	plain, err := decompress(f.name, from, limit)
+	if err != nil {
+		return err
+	}
+	return readPackages(plain, p.component, wanted, add)
 }
 
 func isFlat(repo inventory.Repository) bool { return strings.HasSuffix(repo.Suite, "/") }

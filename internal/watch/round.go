@@ -2,42 +2,44 @@ package watch
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"rebuilder/internal/inventory"
 )
 
-// Snapshot is what the repositories of some images offered in one round. It is immutable.
+// Snapshot is what the repositories of some images offered in one round. It does not change, and is safe for concurrent
+// use.
 type Snapshot struct {
 	indexes map[string]*Index // by keyOf
 	errs    map[string]error
+
+	mu       sync.Mutex
+	memories map[string]*memory
 }
 
 const roundParallel = 4 // repositories asked at once
 
 // Round asks every repository of the given images once, however many images use it, for the packages of all of them.
 // What could not be read is told by Snapshot.Errors; the error is ctx's.
-func (d *Debian) Round(ctx context.Context, images ...*inventory.Inventory) (*Snapshot, error) {
-	d.Want(namesIn(images)...)
+func (w *Watcher) Round(ctx context.Context, images ...*inventory.Inventory) (*Snapshot, error) {
+	w.Want(namesIn(images)...)
 	repos := map[string]inventory.Repository{}
 	for _, inv := range images {
 		for _, r := range inv.Repositories {
-			if r.Type == "deb" {
-				repos[keyOf(r)] = r
-			}
+			repos[keyOf(r)] = r
 		}
 	}
-	s := &Snapshot{indexes: map[string]*Index{}, errs: map[string]error{}}
-	var mu sync.Mutex
+	s := &Snapshot{indexes: map[string]*Index{}, errs: map[string]error{}, memories: map[string]*memory{}}
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, roundParallel)
 	for key, repo := range repos {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			ix, err := d.State(ctx, repo)
-			mu.Lock()
-			defer mu.Unlock()
+			ix, err := w.State(ctx, repo)
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			s.add(key, ix, err)
 		})
 	}
@@ -103,8 +105,65 @@ func (s *Snapshot) each(inv *inventory.Inventory, f func(key string)) {
 	}
 }
 
-// Patches is the function of that name with an image's own indexes.
-func (s *Snapshot) Patches(inv *inventory.Inventory) []Patch { return Patches(inv, s.Indexes(inv)) }
+// Patches is the function of that name with an image's own indexes. What many images have in common is compared once.
+func (s *Snapshot) Patches(inv *inventory.Inventory) []Patch {
+	choose := choosers(inv, s.Indexes(inv))
+	seen := s.memory(inv)
+	var patches []Patch
+	for _, p := range inv.Packages {
+		a, ok := seen.get(p)
+		if !ok {
+			a.patch, a.found = newer(p, choose)
+			seen.put(p, a)
+		}
+		if a.found {
+			patches = append(patches, a.patch)
+		}
+	}
+	return patches
+}
+
+// memory is what was compared already for images with the same repositories and rules.
+type memory struct {
+	mu      sync.Mutex
+	answers map[inventory.Package]newest
+}
+
+// newest is the answer about one package.
+type newest struct {
+	patch Patch
+	found bool
+}
+
+func (m *memory) get(p inventory.Package) (newest, bool) {
+	p.Layer = 0
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, ok := m.answers[p]
+	return a, ok
+}
+
+func (m *memory) put(p inventory.Package, a newest) {
+	p.Layer = 0
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.answers[p] = a
+}
+
+// memory finds that of images like inv.
+func (s *Snapshot) memory(inv *inventory.Inventory) *memory {
+	lines := []string{inv.Platform, fmt.Sprintf("%#v", inv.Pins)}
+	s.each(inv, func(key string) { lines = append(lines, key) })
+	like := hashLines(lines)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, ok := s.memories[like]
+	if !ok {
+		m = &memory{answers: map[inventory.Package]newest{}}
+		s.memories[like] = m
+	}
+	return m
+}
 
 // StateHash is the function of that name with an image's own indexes.
 func (s *Snapshot) StateHash(inv *inventory.Inventory) string { return StateHash(s.Indexes(inv)) }

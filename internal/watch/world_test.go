@@ -356,13 +356,13 @@ func (w *world) repo() inventory.Repository {
 }
 
 // watcher returns a new one on a directory, as after a restart when the directory is not new.
-func (w *world) watcher(dir string, change ...func(*Config)) *Debian {
+func (w *world) watcher(dir string, change ...func(*Config)) *Watcher {
 	w.t.Helper()
 	c := Config{Dir: dir, Now: func() time.Time { return w.now }}
 	for _, f := range change {
 		f(&c)
 	}
-	d, err := NewDebian(c)
+	d, err := New(c)
 	if err != nil {
 		w.t.Fatal(err)
 	}
