@@ -15,7 +15,10 @@ type Catalog struct {
 	Forge        Forge
 	Builder      Builder
 	Watch        Watch
+	Discovery    Discovery
+	Refresh      Refresh
 	Rollout      Rollout
+	Webhooks     []Webhook
 	Upstreams    []Upstream
 	Bases        []Base
 	Applications []Application
@@ -50,6 +53,44 @@ type Watch struct {
 	Interval time.Duration // default 10m
 	Settle   time.Duration // gather changes for so long before a rollout starts; default 10m, "0s" for at once
 }
+
+// Discovery says where to look for images and Dockerfiles that nobody declared. [discovery] Its zero value is off.
+type Discovery struct {
+	Registries    []string      // hosts, with a path if only what is below it counts: "registry.example.com/team"
+	Organizations []string      // owners on the forge
+	Interval      time.Duration // between two walks; default 6h
+	// Include and Exclude are patterns as of path.Match over whole names, "apps/*"; none in Include: everything.
+	Include, Exclude []string
+}
+
+// On says that there is somewhere to look.
+func (d Discovery) On() bool { return len(d.Registries) > 0 || len(d.Organizations) > 0 }
+
+// Refresh says when every base is built fresh, whether or not anything is known to be newer. [refresh]
+type Refresh struct {
+	Schedule string        // cron, five fields or "@daily"; empty: off
+	Timezone string        // IANA name; default "UTC"
+	Jitter   time.Duration // put off by up to so much; default 10m
+}
+
+// Webhook is a sender of hints, answered at /webhooks/<name>. [[webhook]]
+type Webhook struct {
+	Name string
+	Kind WebhookKind
+	// One of the two: the environment variable that holds the secret, or an absolute path.
+	SecretEnv, SecretFile string
+	Line                  int
+}
+
+// WebhookKind says who sends, and how it shows that it is who it is.
+type WebhookKind string
+
+const (
+	FromRegistry WebhookKind = "registry" // notifications of a CNCF distribution registry
+	FromHarbor   WebhookKind = "harbor"
+	FromGHCR     WebhookKind = "ghcr"   // GitHub's package events
+	FromGitHub   WebhookKind = "github" // GitHub's other events
+)
 
 // Rollout says how a rollout behaves. [rollout]
 type Rollout struct {

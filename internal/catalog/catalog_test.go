@@ -73,6 +73,15 @@ func TestLoadFull(t *testing.T) {
 		},
 		Builder: Builder{Address: "tcp://builder.example.com:1234", Parallel: 4, Timeout: 30 * time.Minute},
 		Watch:   Watch{Interval: time.Minute},
+		Discovery: Discovery{
+			Registries: []string{"registry.example.com/apps", "127.0.0.1:5000"}, Organizations: []string{"acme"}, Interval: 24 * time.Hour,
+			Include: []string{"apps/*", "team-?/*"}, Exclude: []string{"*/cache"},
+		},
+		Refresh: Refresh{Schedule: "30 2 * * 1-5", Timezone: "Europe/Berlin"},
+		Webhooks: []Webhook{
+			{Name: "harbor", Kind: FromHarbor, SecretEnv: "HARBOR_HOOK", Line: 89},
+			{Name: "packages", Kind: FromGHCR, SecretFile: filepath.Join(dir, "secrets/packages"), Line: 94},
+		},
 		Rollout: Rollout{RetryAfter: 5 * time.Minute},
 		Upstreams: []Upstream{
 			{Name: "upstream/debian", Image: "debian:bookworm-slim", Line: 25},
@@ -127,6 +136,12 @@ func TestDefaults(t *testing.T) {
 	if want := (Watch{Interval: 10 * time.Minute, Settle: 10 * time.Minute}); got.Watch != want {
 		t.Errorf("watch %+v, want %+v", got.Watch, want)
 	}
+	if got.Discovery.On() || got.Discovery.Interval != 0 {
+		t.Errorf("a discovery that nobody asked for: %+v", got.Discovery)
+	}
+	if want := (Refresh{Timezone: "UTC", Jitter: 10 * time.Minute}); got.Refresh != want {
+		t.Errorf("refresh %+v, want %+v", got.Refresh, want)
+	}
 	if want := (Rollout{Automatic: true, RetryAfter: time.Hour}); got.Rollout != want {
 		t.Errorf("rollout %+v, want %+v", got.Rollout, want)
 	}
@@ -156,7 +171,7 @@ func TestCommentedLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Bases) != 1 || len(c.Upstreams) != 1 || len(c.Applications) != 1 || c.Applications[0].Strategy != Observe {
+	if len(c.Bases) != 1 || len(c.Upstreams) != 1 || len(c.Applications) != 1 || c.Applications[0].Strategy != Observe || c.Refresh.Schedule == "" {
 		t.Errorf("the starter is not what it says: %+v", c)
 	}
 }

@@ -29,7 +29,12 @@ func (r *reader) read() {
 	c.Registry = r.registry(t.section("registry"))
 	c.Builder = r.builder(t.section("builder"))
 	c.Watch = r.watch(t.section("watch"))
+	c.Discovery = r.discovery(t.section("discovery"))
+	c.Refresh = r.refresh(t.section("refresh"))
 	c.Rollout = r.rollout(t.section("rollout"))
+	for _, s := range t.sections("webhook") {
+		c.Webhooks = append(c.Webhooks, r.webhook(s))
+	}
 	for _, s := range t.sections("upstream") {
 		c.Upstreams = append(c.Upstreams, r.upstream(s))
 	}

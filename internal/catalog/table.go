@@ -164,6 +164,37 @@ func (t *table) texts(key string) map[string]string {
 	return out
 }
 
+// words returns a list of texts with the place of each, or nil. An empty list is a mistake: it reads as if it said something.
+func (t *table) words(key, example string) (words []string, at []span) {
+	v, ok := t.get(key)
+	if !ok {
+		return nil, nil
+	}
+	list, ok := v.([]any)
+	if !ok || len(list) == 0 {
+		t.wrong(key, fmt.Sprintf("write it as %s = [%q], or remove the line", key, example), ": %s must be a list of texts", key)
+		return nil, nil
+	}
+	for i, e := range list {
+		where := t.at.of(key).elem(i).value
+		if where.line == 0 {
+			where = t.value(key)
+		}
+		s, ok := e.(string)
+		switch {
+		case !ok:
+			t.add(where, "put it in quotes", "%s: each of %s must be text in quotes, not %s", t.name, key, kindOf(e))
+		case strings.TrimSpace(s) == "":
+			t.add(where, "give it a value or remove it", "%s: one of %s is empty", t.name, key)
+		case slices.Contains(words, s):
+			t.add(where, "remove one of them", "%s: %s names %q twice", t.name, key, s)
+		default:
+			words, at = append(words, s), append(at, where)
+		}
+	}
+	return words, at
+}
+
 // section returns the table [key], empty when it is missing.
 func (t *table) section(key string) *table {
 	s := &table{notes: t.notes, name: "[" + key + "]", path: key, at: t.at.of(key), accepted: t.accepted}

@@ -1,0 +1,125 @@
+package catalog
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"rebuilder/internal/schedule"
+)
+
+const usualDiscovery = 6 * time.Hour
+
+func (r *reader) discovery(t *table) Discovery {
+	d := Discovery{Interval: t.duration("interval", usualDiscovery, false)}
+	at := map[string][]span{}
+	d.Registries, at["registries"] = t.words("registries", "registry.example.com")
+	d.Organizations, at["organizations"] = t.words("organizations", "acme")
+	d.Include, at["include"] = t.words("include", "apps/*")
+	d.Exclude, at["exclude"] = t.words("exclude", "*/cache")
+	t.end()
+	if t.data == nil {
+		return Discovery{}
+	}
+	for i, s := range d.Registries {
+		r.registryAddress(t, s, at["registries"][i])
+	}
+	for i, s := range d.Organizations {
+		if !organizationName.MatchString(s) {
+			t.add(at["organizations"][i], `as on the forge, without its address and without a repository: "acme"`, "%s: %q is not an organization", t.name, s)
+		}
+	}
+	for key, patterns := range map[string][]string{"include": d.Include, "exclude": d.Exclude} {
+		for i, s := range patterns {
+			if _, err := path.Match(s, ""); err != nil {
+				t.add(at[key][i], `* stands for anything but a slash, ? for one character, [a-z] for one of several: "apps/*"`, "%s: %q is not a pattern", t.name, s)
+			}
+		}
+	}
+	if !d.On() && len(t.missing) == 0 && !t.has("registries") && !t.has("organizations") {
+		t.add(t.at.key, `name a place, registries = ["registry.example.com"] or organizations = ["acme"], or remove the table`, "%s has nowhere to look", t.name)
+	}
+	return d
+}
+
+var organizationName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`)
+
+// registryAddress checks a registry's host and, if there is one, the path in it.
+func (r *reader) registryAddress(t *table, s string, at span) {
+	if _, rest, ok := strings.Cut(s, "://"); ok {
+		t.add(at, fmt.Sprintf("write %q", strings.TrimSuffix(rest, "/")), "%s: %q is a URL, not a registry", t.name, s)
+		return
+	}
+	host, prefix, _ := strings.Cut(s, "/")
+	if _, err := name.NewRegistry(host, name.StrictValidation); err != nil || !isHost(host) || prefix != "" && !repositoryPath.MatchString(prefix) || strings.HasSuffix(s, "/") {
+		t.add(at, `a host and, if you like, a path: "registry.example.com" or "registry.example.com/team"`, "%s: %q is not the address of a registry", t.name, s)
+	}
+}
+
+func (r *reader) refresh(t *table) Refresh {
+	f := Refresh{Schedule: t.text("schedule"), Timezone: t.textOr("timezone", "UTC"), Jitter: t.duration("jitter", 10*time.Minute, true)}
+	t.end()
+	if _, err := schedule.Zone(f.Timezone); err != nil {
+		t.wrong("timezone", `the name of a place in the time zone database: "Europe/Berlin", "America/New_York", or "UTC"`, ": there is no time zone %q", f.Timezone)
+		f.Timezone = "UTC"
+	}
+	if f.Schedule == "" {
+		return f
+	}
+	if _, err := schedule.Parse(f.Schedule, f.Timezone, f.Jitter, ""); err != nil {
+		t.wrong("schedule", `minute, hour, day of the month, month, day of the week: "0 3 * * *" is each night at three; or "@daily", "@weekly"`,
+			": schedule = %q is not a schedule: %s", f.Schedule, err)
+		f.Schedule = ""
+	}
+	return f
+}
+
+var (
+	webhookKinds = []string{string(FromRegistry), string(FromHarbor), string(FromGHCR), string(FromGitHub)}
+	webhookName  = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+)
+
+func (r *reader) webhook(t *table) Webhook {
+	w := Webhook{Line: t.at.key.line, Name: t.need("name", "harbor")}
+	if w.Name != "" {
+		t.name = fmt.Sprintf("webhook %q", w.Name)
+	}
+	w.Kind = WebhookKind(t.need("kind", string(FromRegistry)))
+	w.SecretEnv = r.variable(t, "secret_env")
+	w.SecretFile = t.text("secret_file")
+	t.end()
+	if w.Kind != "" && !slices.Contains(webhookKinds, string(w.Kind)) {
+		t.wrong("kind", didYouMean(string(w.Kind), webhookKinds), ": %q is no kind of webhook", w.Kind)
+	}
+	r.webhookName(t, w)
+	r.webhookSecret(t, &w)
+	return w
+}
+
+func (r *reader) webhookName(t *table, w Webhook) {
+	switch first := slices.IndexFunc(r.catalog.Webhooks, func(o Webhook) bool { return o.Name == w.Name }); {
+	case w.Name == "":
+	case !webhookName.MatchString(w.Name):
+		t.wrong("name", `small letters, digits and - : it is the last part of its address, /webhooks/harbor`, ": name = %q cannot be part of an address", w.Name)
+	case w.Name == "github":
+		t.wrong("name", `give it another name, such as "github-packages"`, ": /webhooks/github is that of [forge] webhook_secret_env")
+	case first >= 0:
+		t.wrong("name", "give this one a name of its own: name = "+quoted(w.Name+"-2"), ": the name %q is taken by the webhook on line %d", w.Name, r.catalog.Webhooks[first].Line)
+	}
+}
+
+func (r *reader) webhookSecret(t *table, w *Webhook) {
+	switch {
+	case w.SecretEnv != "" && w.SecretFile != "":
+		t.wrong("secret_file", "keep the one that you use", ": both secret_env and secret_file are given")
+	case !t.has("secret_env") && !t.has("secret_file"):
+		t.add(t.at.key, `add a line such as secret_env = "REBUILDER_WEBHOOK_SECRET": without a secret anybody could send`, "%s has no secret", t.name)
+	case w.SecretFile != "":
+		w.SecretFile = r.absolute(w.SecretFile)
+	}
+}
