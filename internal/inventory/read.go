@@ -72,6 +72,10 @@ func read(ctx context.Context, img v1.Image, platform string) (*Inventory, error
 	if inv.Repositories, err = repositories(tree, platform); err != nil {
 		return nil, err
 	}
+	if inv.Pins, err = pins(tree); err != nil {
+		return nil, err
+	}
+	holdPinned(inv.Packages, inv.Pins)
 	inv.Fingerprint = fingerprint(tree, cfg)
 	return inv, nil
 }

@@ -223,7 +223,7 @@ func wantedContent(at string) bool {
 		return true
 	}
 	return strings.HasPrefix(at, "/etc/apt/") && strings.Contains(at, "sources.list") ||
-		strings.Contains(at, "/dpkg/status.d/")
+		isPreferences(at) || strings.Contains(at, "/dpkg/status.d/")
 }
 
 // isKeyring goes by name: keys may lie anywhere, and which are used is known when all layers have been read.
