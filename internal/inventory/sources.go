@@ -25,9 +25,22 @@ type source struct {
 	inline   string   // an armoured key; wins
 }
 
-// repositories reads the image's apt sources: sources.list, and sources.list.d's *.list and *.sources in the order of
-// their names. Source packages, disabled entries and CD-ROMs are left out.
+// repositories are those of all package managers of an image.
 func repositories(t *tree, platform string) ([]Repository, error) {
+	var all []Repository
+	for _, read := range []func(*tree, string) ([]Repository, error){aptRepositories, apkRepositories} {
+		found, err := read(t, platform)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// aptRepositories reads the image's apt sources: sources.list, and sources.list.d's *.list and *.sources in the order
+// of their names. Source packages, disabled entries and CD-ROMs are left out.
+func aptRepositories(t *tree, platform string) ([]Repository, error) {
 	arches := architectures(t, platform)
 	var all []Repository
 	for _, file := range sourceFiles(t) {
