@@ -39,9 +39,22 @@ func GetInventory(ctx context.Context, q Querier, digest string) (inv *inventory
 	return inv, true, nil
 }
 
-// SaveInventory stores what is inside a digest. A digest's content never changes: a second save only replaces what was
-// stored in another format.
+// SaveInventory stores what is inside a digest and lists its packages (see Holdings), in one transaction. A digest's
+// content never changes: a second save only replaces what was stored in another format.
 func SaveInventory(ctx context.Context, q Querier, image string, inv *inventory.Inventory, at int64) error {
+	return whole(ctx, q, func(q Querier) error {
+		was, err := storedInventory(ctx, q, inv.Digest.String())
+		if err != nil {
+			return err
+		}
+		if err := saveInventory(ctx, q, image, inv, at); err != nil {
+			return err
+		}
+		return list(ctx, q, inv, was)
+	})
+}
+
+func saveInventory(ctx context.Context, q Querier, image string, inv *inventory.Inventory, at int64) error {
 	body, err := json.Marshal(inv)
 	if err != nil {
 		return err
