@@ -37,11 +37,11 @@ func (d database) readFiles(files []databaseFile, add func(Package) error) error
 }
 
 // databases are all that are looked for. An image may have several.
-func databases() []database { return []database{dpkg, apkDB} }
+func databases() []database { return []database{dpkg, apkDB, rpm} }
 
 // isDatabase says that the content of a file is a package database, wherever it lies: var, or lib, may be a link.
 func isDatabase(at string) bool {
-	return strings.HasSuffix(at, "/dpkg/status") || strings.HasSuffix(at, "/apk/db/installed")
+	return strings.HasSuffix(at, "/dpkg/status") || strings.HasSuffix(at, "/apk/db/installed") || isRPMDatabase(at)
 }
 
 type packageKey struct{ name, arch, version string }
