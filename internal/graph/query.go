@@ -2,6 +2,7 @@ package graph
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
@@ -17,8 +18,14 @@ func (g *Graph) Node(name string) (Node, bool) {
 // Nodes returns all images by name.
 func (g *Graph) Nodes() []Node { return slices.Clone(g.nodes) }
 
-// Edges returns all edges by parent, child, kind, evidence and place.
-func (g *Graph) Edges() []Edge { return slices.Clone(g.edges) }
+// Edges returns all edges by parent, child and kind, the strongest evidence first.
+func (g *Graph) Edges() []Edge {
+	out := make([]Edge, len(g.links))
+	for i := range out {
+		out[i] = g.edge(int32(i))
+	}
+	return out
+}
 
 // Len is the number of images.
 func (g *Graph) Len() int { return len(g.nodes) }
@@ -48,7 +55,7 @@ func (g *Graph) Affected(names ...string) []string { return g.reach(g.down, name
 func (g *Graph) Ancestors(names ...string) []string { return g.reach(g.up, names) }
 
 // reach walks along next from names and returns what it meets besides them.
-func (g *Graph) reach(next [][]int32, names []string) []string {
+func (g *Graph) reach(next lists, names []string) []string {
 	seen := make([]bool, len(g.nodes))
 	var found []int32
 	for _, name := range names {
@@ -59,7 +66,7 @@ func (g *Graph) reach(next [][]int32, names []string) []string {
 	}
 	starts := len(found)
 	for at := 0; at < len(found); at++ {
-		for _, to := range next[found[at]] {
+		for _, to := range next.of(found[at]) {
 			if !seen[to] {
 				seen[to] = true
 				found = append(found, to)
@@ -77,33 +84,73 @@ func (g *Graph) Parents(name string) []Edge { return g.edgesOf(g.in, name) }
 // Children returns the edges from what stands directly on name, by child.
 func (g *Graph) Children(name string) []Edge { return g.edgesOf(g.out, name) }
 
-func (g *Graph) edgesOf(lists [][]int32, name string) []Edge {
+func (g *Graph) edgesOf(l lists, name string) []Edge {
 	i, ok := g.index[name]
 	if !ok {
 		return nil
 	}
-	out := make([]Edge, len(lists[i]))
-	for k, e := range lists[i] {
-		out[k] = g.edges[e]
+	out := make([]Edge, 0, len(l.of(i)))
+	for _, k := range l.of(i) {
+		out = append(out, g.edge(k))
+	}
+	return out
+}
+
+// Believed returns one edge for each parent, kind and platform that name is built on: the one with the strongest
+// evidence. An edge for all platforms does not repeat one that is known for each.
+func (g *Graph) Believed(name string) []Edge {
+	same := func(a, b Edge) bool { return a.Parent == b.Parent && a.Kind == b.Kind && a.Platform == b.Platform }
+	var out []Edge
+	for _, e := range g.Parents(name) {
+		if !slices.ContainsFunc(out, func(o Edge) bool { return same(o, e) }) {
+			out = append(out, e)
+		}
+	}
+	return slices.DeleteFunc(out, func(e Edge) bool {
+		return e.Platform == "" && slices.ContainsFunc(out, func(o Edge) bool { return o.Platform != "" && o.Parent == e.Parent && o.Kind == e.Kind })
+	})
+}
+
+// Built returns what the published image of name inherits from: the edge with the strongest evidence of each platform
+// for which there is any. A recipe is none.
+func (g *Graph) Built(name string) []Edge {
+	best := map[string]Edge{}
+	for _, e := range g.Parents(name) {
+		if e.Kind == Inherits && e.Evidence.built() && e.Evidence.strength() > best[e.Platform].Evidence.strength() {
+			best[e.Platform] = e
+		}
+	}
+	out := make([]Edge, 0, len(best))
+	for _, platform := range slices.Sorted(maps.Keys(best)) {
+		out = append(out, best[platform])
 	}
 	return out
 }
 
 // ParentOf returns the image whose packages flow into name: its Inherits parent. Where kinds of evidence name
-// different parents the recipe's is returned, since it says what the next build will stand on; then the layers', then
-// the provenance's.
+// different parents the recipe's is returned, since it says what the next build will stand on; then the strongest.
+// Following it upwards ends.
 func (g *Graph) ParentOf(name string) (string, bool) {
-	best := Edge{}
-	for _, e := range g.Parents(name) {
-		if e.Kind == Inherits && (best.Parent == "" || standing(e.Evidence) > standing(best.Evidence)) {
-			best = e
+	i, ok := g.index[name]
+	if !ok {
+		return "", false
+	}
+	best, parent := -1, ""
+	for _, k := range g.in.of(i) {
+		w := g.whats[g.links[k].what]
+		if w.kind == Inherits && !g.links[k].loose && standing(w.evidence) > best {
+			best, parent = standing(w.evidence), g.nodes[g.links[k].parent].Name
 		}
 	}
-	return best.Parent, best.Parent != ""
+	return parent, best >= 0
 }
 
+// standing orders evidence by how well it says what the next build will stand on.
 func standing(e Evidence) int {
-	return slices.Index([]Evidence{FromProvenance, FromLayers, FromRecipe}, e)
+	if e == FromRecipe {
+		return FromLayers.strength() + 1
+	}
+	return max(0, e.strength())
 }
 
 // Subgraph returns the images of names and the edges between them. Names not in the graph are passed over.
