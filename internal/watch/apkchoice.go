@@ -1,0 +1,140 @@
+package watch
+
+import (
+	"slices"
+	"strings"
+
+	"chainguard.dev/apko/pkg/apk/apk"
+
+	"rebuilder/internal/inventory"
+	"rebuilder/internal/patch"
+)
+
+// chooser follows apk: the highest version, from the repositories without a tag. A package that the world wants by a tag
+// comes from those with it as long as they have it. A package that only tagged repositories have comes from those whose
+// tags the world uses: it is there because a tagged one needs it. A newer version that the world's constraints keep away
+// is held, unless another newer one is allowed. What other packages demand of a version is not looked at.
+func (apkFamily) chooser(inv *inventory.Inventory, indexes []*Index) chooser {
+	world := readWorld(inv.Pins)
+	return func(p inventory.Package) (best ranked, held, ok bool) {
+		var kept ranked
+		any := false
+		for _, o := range world.offers(p, indexes) {
+			if newer, err := patch.Compare(inventory.APK, o.version, p.Version); err != nil || newer <= 0 {
+				continue
+			}
+			switch {
+			case world.allows(p.Name, o.version):
+				if !ok || o.beats(best) {
+					best, ok = o, true
+				}
+			case !any || o.beats(kept):
+				kept, any = o, true
+			}
+		}
+		if !ok && any {
+			return kept, true, true
+		}
+		return best, false, ok
+	}
+}
+
+// apkWorld is what an image's world asks for, by the name of the package.
+type apkWorld struct {
+	tags  map[string][]string
+	rules map[string][]string // "<3.1", "!~1.2"
+	used  []string            // all tags
+}
+
+func readWorld(pins []inventory.Pin) apkWorld {
+	w := apkWorld{tags: map[string][]string{}, rules: map[string][]string{}}
+	for _, pin := range pins {
+		if pin.Type != inventory.APK {
+			continue
+		}
+		for _, name := range pin.Packages {
+			if tag, ok := strings.CutPrefix(pin.Rule, "@"); ok {
+				w.tags[name] = append(w.tags[name], tag)
+				w.used = append(w.used, tag)
+				continue
+			}
+			w.rules[name] = append(w.rules[name], pin.Rule)
+		}
+	}
+	return w
+}
+
+// offers are those that apk would choose from.
+func (w apkWorld) offers(p inventory.Package, indexes []*Index) []ranked {
+	if tags := w.tags[p.Name]; len(tags) > 0 {
+		if found := offersTagged(p, indexes, tags); len(found) > 0 {
+			return found
+		}
+	}
+	if found := offersTagged(p, indexes, []string{""}); len(found) > 0 {
+		return found
+	}
+	return offersTagged(p, indexes, w.used)
+}
+
+// offersTagged are those of the indexes with one of the tags, for the package's architecture.
+func offersTagged(p inventory.Package, indexes []*Index, tags []string) []ranked {
+	var all []ranked
+	for _, ix := range indexes {
+		if !slices.Contains(tags, ix.Repository.ID) {
+			continue
+		}
+		for _, o := range ix.packages[p.Name] {
+			if apkFits(p.Architecture, o.arch, ix.Repository.Architectures) {
+				all = append(all, ranked{offer: o, index: ix})
+			}
+		}
+	}
+	return all
+}
+
+// apkFits says whether an offer may replace an installed package: of the same architecture, or one of the two of none.
+func apkFits(installed, offered string, arches []string) bool {
+	return offered == installed || offered == "noarch" || installed == "noarch" && slices.Contains(arches, offered)
+}
+
+// allows says that every constraint of the world takes a version. One that cannot be read takes none.
+func (w apkWorld) allows(name, version string) bool {
+	for _, rule := range w.rules[name] {
+		constraint, not := strings.CutPrefix(rule, "!")
+		if matches, known := apkMatches(constraint, version); !known || matches == not {
+			return false
+		}
+	}
+	return true
+}
+
+// apkMatches says whether a version is one that a constraint such as "<3.1", ">=2" or "~1.2" names; an empty one names
+// all. known is false when that cannot be told.
+func apkMatches(constraint, version string) (matches, known bool) {
+	bare := strings.TrimLeft(constraint, "<>=~")
+	op := constraint[:len(constraint)-len(bare)]
+	switch {
+	case constraint == "":
+		return true, true
+	case op == "><": // a certain build, by its checksum
+		return false, true
+	case strings.Contains(op, "~"):
+		if matches, known = apkBegins(version, bare); matches || !known {
+			return matches, known
+		}
+	}
+	order, err := patch.Compare(inventory.APK, version, bare)
+	matches = order < 0 && strings.Contains(op, "<") || order > 0 && strings.Contains(op, ">") || order == 0 && strings.ContainsAny(op, "=~")
+	return err == nil && matches, err == nil && op != ""
+}
+
+// apkBegins says whether a version is one of those that begin with another: 1.2.3 begins with 1.2, 1.20 does not.
+func apkBegins(version, with string) (begins, known bool) {
+	v, err := apk.ParseVersion(version)
+	if err != nil || with == "" {
+		return false, false
+	}
+	begins, err = apk.ResolvePackageNameVersionPin("package~" + with).SatisfiedBy(v)
+	return begins, err == nil
+}
