@@ -66,11 +66,24 @@ var homes = []rule{
 	},
 }
 
-// frontend are the parts of BuildKit that reading a Dockerfile takes.
+// frontend are the parts of BuildKit that reading a Dockerfile takes, and those that say what a build of it would ask
+// for: a conversion of values, answered by a resolver that waits for nobody. It takes a context all the same, which has
+// nothing to cancel, and a mutex, as the resolver is asked by many at once.
 var frontend = []string{
+	"context",
+	"github.com/containerd/platforms",
+	"github.com/distribution/reference",
+	"github.com/moby/buildkit/client/llb",
+	"github.com/moby/buildkit/client/llb/sourceresolver",
+	"github.com/moby/buildkit/frontend/dockerfile/command",
+	"github.com/moby/buildkit/frontend/dockerfile/dockerfile2llb",
 	"github.com/moby/buildkit/frontend/dockerfile/instructions",
 	"github.com/moby/buildkit/frontend/dockerfile/parser",
 	"github.com/moby/buildkit/frontend/dockerfile/shell",
+	"github.com/moby/buildkit/frontend/dockerui",
+	"github.com/moby/buildkit/solver/pb",
+	"github.com/opencontainers/go-digest",
+	"github.com/opencontainers/image-spec/specs-go/v1",
 }
 
 // pure are the packages that take values and give values, and what even they may import besides the harmless part of the

@@ -2,27 +2,13 @@ package dockerfile
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
-	"errors"
-	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-
-	distribution "github.com/distribution/reference"
-	"github.com/moby/buildkit/client/llb"
-	"github.com/moby/buildkit/client/llb/sourceresolver"
-	"github.com/moby/buildkit/frontend/dockerfile/dockerfile2llb"
-	"github.com/moby/buildkit/frontend/dockerui"
-	"github.com/moby/buildkit/solver/pb"
-	"github.com/opencontainers/go-digest"
-	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // TestAgreesWithBuildKit converts the corpus as a build would and compares the images that BuildKit then asks for with
-// those that Uses calls reachable.
+// those that we find by ourselves.
 func TestAgreesWithBuildKit(t *testing.T) {
 	for _, s := range corpus(t) {
 		t.Run(s.name, func(t *testing.T) {
@@ -76,7 +62,7 @@ func reachable(t *testing.T, s sample) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	used, err := f.Uses(s.target)
+	used, err := f.found(s.target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,83 +81,22 @@ func reachable(t *testing.T, s sample) []string {
 		if u.Use == Frontend || u.Use == Unreachable || u.onbuild() && !fires[u.StageIndex] {
 			continue
 		}
-		ref, err := distribution.ParseNormalizedNamed(u.Name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, distribution.TagNameOnly(ref).String())
+		out = append(out, whole(u.Name)+" "+u.Platform)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }
 
-// asked returns the images whose configuration BuildKit asks for while it converts a Dockerfile.
+// asked returns the images that BuildKit says a target needs, each with its platform.
 func asked(s sample) ([]string, error) {
-	r := &resolver{}
-	caps := pb.Caps.CapSet(pb.Caps.All())
-	state := llb.Local("context")
-	opt := dockerfile2llb.ConvertOpt{MetaResolver: r, LLBCaps: &caps, MainContext: &state}
-	opt.Config = dockerui.Config{Target: s.target, BuildArgs: maps.Clone(s.args), BuildPlatforms: []ocispecs.Platform{{OS: "linux", Architecture: "amd64"}}}
-	if p, ok := s.args["TARGETPLATFORM"]; ok {
-		os, arch, _ := strings.Cut(p, "/")
-		opt.TargetPlatform = &ocispecs.Platform{OS: os, Architecture: arch}
-		delete(opt.BuildArgs, "TARGETPLATFORM")
-	}
-	built, err := dockerfile2llb.Dockerfile2LLB(context.Background(), s.src, opt)
+	a, err := (&File{Path: "Dockerfile", src: s.src, args: s.args}).ask(s.target, nil)
 	if err != nil {
 		return nil, err
 	}
-	sources, err := imagesOf(built.State)
-	if err != nil {
-		return nil, err
+	var out []string
+	for im := range a.images {
+		out = append(out, im.name+" "+im.platform)
 	}
-	names := append(r.names, sources...)
-	slices.Sort(names)
-	return slices.Compact(names), nil
-}
-
-// imagesOf returns the images of a build's graph. Those whose configuration BuildKit asks for are not all: of what a
-// stage that is reached by an ONBUILD alone copies from, it takes the files and never looks at the configuration.
-func imagesOf(s llb.State) ([]string, error) {
-	def, err := s.Marshal(context.Background(), llb.LinuxAmd64)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, dt := range def.Def {
-		var op pb.Op
-		if err := op.UnmarshalVT(dt); err != nil {
-			return nil, err
-		}
-		if name, ok := strings.CutPrefix(op.GetSource().GetIdentifier(), "docker-image://"); ok {
-			names = append(names, name)
-		}
-	}
-	return names, nil
-}
-
-// resolver answers for every image with one that has a layer, as an empty one would count as scratch, and without a
-// digest, which would become a part of the image's name.
-type resolver struct {
-	mu    sync.Mutex
-	names []string
-}
-
-func (r *resolver) ResolveImageConfig(_ context.Context, ref string, _ sourceresolver.Opt) (string, digest.Digest, []byte, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.names = append(r.names, ref)
-	layer := digest.FromString("layer")
-	config, err := json.Marshal(ocispecs.Image{
-		Platform: ocispecs.Platform{OS: "linux", Architecture: "amd64"},
-		RootFS:   ocispecs.RootFS{Type: "layers", DiffIDs: []digest.Digest{layer}},
-	})
-	if err != nil {
-		return "", "", nil, err
-	}
-	return ref, "", config, nil
-}
-
-func (r *resolver) ResolveSourceMetadata(context.Context, *pb.SourceOp, sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
-	return nil, errors.New("not asked for here")
+	slices.Sort(out)
+	return out, nil
 }

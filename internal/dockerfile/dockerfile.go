@@ -9,9 +9,12 @@
 //	COPY --from=build /app /app                     <- a stage
 //	COPY --from=busybox:1.37 /bin/wget /bin/wget    <- copies-from
 //
+// What a target reaches is BuildKit's own answer, not ours: Uses has it convert the file as a build would, with
+// registries that know every image, and says for each image that is then asked for where in the file it stands.
+//
 // It is pure: values in, values out. Variables are resolved as BuildKit does, from ARG defaults, the given build
-// arguments and the platform arguments of linux/amd64 (give TARGETPLATFORM among the build arguments for another).
-// TARGETSTAGE is the last stage; Uses and Base take their target for it.
+// arguments and the platform arguments of linux/amd64 (give TARGETPLATFORM among the build arguments for another, and
+// BUILDPLATFORM for a builder of another). TARGETSTAGE is the last stage; Uses and Base take their target for it.
 package dockerfile
 
 import (
@@ -19,6 +22,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	distribution "github.com/distribution/reference"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
 // Role is the kind of place in which a reference stands.
@@ -42,8 +48,11 @@ type Reference struct {
 	Line int    `json:"line"`          // where it is used; 1 is the first
 	// Stage is the name or number of the stage that is meant, even of one that is not there; empty when it is an image.
 	Stage string `json:"stage,omitempty"`
-	// StageIndex is the stage in which it stands, from 0; -1 for Syntax.
+	// StageIndex is the stage in which it stands, from 0; -1 for Syntax and for what stands nowhere.
 	StageIndex int `json:"stage_index"`
+	// Platform is the one for which an image is taken, such as "linux/arm64": that of FROM --platform, or the one that is
+	// built for. Empty for stages and for Syntax.
+	Platform string `json:"platform,omitempty"`
 	// Final says that the last stage inherits from it: its packages are in the image.
 	Final bool `json:"final,omitempty"`
 
@@ -72,8 +81,10 @@ type File struct {
 	References []Reference // in the order of the file
 	Stages     []Stage
 
-	src  []byte
-	args map[string]string
+	src    []byte
+	args   map[string]string
+	nodes  [][]*parser.Node // the instructions of each stage
+	global *scope           // the ARGs before the first FROM
 }
 
 // Use says what an image is to the target that is built. The first three are named as the kinds of edges in the graph.
@@ -85,6 +96,7 @@ const (
 	CopiesFrom  Use = "copies-from" // files of it are copied or mounted
 	Frontend    Use = "frontend"    // it reads the Dockerfile
 	Unreachable Use = "unreachable" // the target does not need it
+	Unknown     Use = "unknown"     // a frontend reads the file that is not Docker's: what it takes is not known
 )
 
 // Used is a reference to an image together with what it is to a target.
@@ -145,10 +157,65 @@ func (f *File) base(at int) (Reference, bool) {
 	return Reference{}, false
 }
 
-// Uses returns every reference to an image and what it is to target. An image in an ONBUILD counts as a copy of the stage
-// in which it stands, as whatever is built on that copies from it; a stage in one only counts for the stages of this file
-// that are FROM the one it stands in.
+// Uses returns every reference to an image and what it is to target. BuildKit decides what is reached and what the target
+// stands on; an image that it reaches and that stands nowhere in the file comes last, without a role and a line. An error
+// says why it would not build the target.
+//
+// An image in an ONBUILD counts as a copy of the stage in which it stands, as whatever is built on that copies from it; a
+// stage in one only counts for the stages of this file that are FROM the one it stands in.
 func (f *File) Uses(target string) ([]Used, error) {
+	return f.UsesOn(target, nil)
+}
+
+// UsesOn is Uses when the ONBUILDs of images that the file is built on are known.
+func (f *File) UsesOn(target string, triggers Triggers) ([]Used, error) {
+	own, err := f.found(target)
+	if err != nil {
+		return nil, err
+	}
+	if f.Frontend() != "" {
+		for i := range own {
+			if own[i].Use != Frontend {
+				own[i].Use = Unknown
+			}
+		}
+		return own, nil
+	}
+	if err := f.afford(triggers); err != nil {
+		return nil, err
+	}
+	a, err := f.ask(target, triggers)
+	if err != nil {
+		return nil, err
+	}
+	return a.settle(own), nil
+}
+
+// Frontend returns the image that reads the file, if it is not Docker's own or a copy of it under the same path.
+func (f *File) Frontend() string {
+	for _, r := range f.References {
+		if r.Role != Syntax {
+			continue
+		}
+		ref, err := distribution.ParseNormalizedNamed(r.Name)
+		if err != nil {
+			return r.Raw
+		}
+		switch path := distribution.Path(ref); {
+		case path == dockers || path == dockers+"-upstream":
+		case strings.HasSuffix(path, "/"+dockers) || strings.HasSuffix(path, "/"+dockers+"-upstream"):
+		default:
+			return r.Name
+		}
+	}
+	return ""
+}
+
+// dockers is where Docker's frontend is published, and below which path mirrors have it.
+const dockers = "docker/dockerfile"
+
+// found is what this package finds by itself.
+func (f *File) found(target string) ([]Used, error) {
 	at, err := f.Target(target)
 	if err != nil {
 		return nil, err

@@ -103,12 +103,10 @@ func TestCorpusHasNoMore(t *testing.T) {
 // describe is a file as its golden file shows it.
 func describe(t testing.TB, f *File, target string) string {
 	t.Helper()
-	used, err := f.Uses(target)
-	if err != nil {
-		t.Fatal(err)
-	}
+	used, refused := f.Uses(target)
 	var b strings.Builder
-	if f, err = f.built(target); err != nil {
+	f, err := f.built(target)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range f.References {
@@ -117,6 +115,14 @@ func describe(t testing.TB, f *File, target string) string {
 	base, ok := f.Base(target)
 	if !ok {
 		base.Name = "none"
+	}
+	if refused != nil {
+		fmt.Fprintf(&b, "refused: %v\n", refused)
+	}
+	for _, u := range used {
+		if u.Role == "" {
+			fmt.Fprintf(&b, "in no line: %s %s\n   %s\n", u.Name, u.Platform, u.Use)
+		}
 	}
 	fmt.Fprintf(&b, "base: %s\n", base.Name)
 	return b.String()
@@ -143,6 +149,9 @@ func line(f *File, r Reference, used []Used) string {
 	if r.Final {
 		b.WriteString(", final")
 	}
+	if r.Platform != "" && r.Platform != defaultPlatform {
+		fmt.Fprintf(&b, ", %s", r.Platform)
+	}
 	if r.End > 0 {
 		fmt.Fprintf(&b, "\n   bytes %d to %d: %q", r.Start, r.End, f.src[r.Start:r.End])
 	}
@@ -163,8 +172,8 @@ func TestCorpusHasEverything(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range corpus(t) {
 		used, err := s.parse(t).Uses(s.target)
-		if err != nil {
-			t.Fatal(err)
+		if (err != nil) != (s.refused != "") {
+			t.Errorf("%s: %v", s.name, err)
 		}
 		for _, u := range used {
 			seen[string(u.Role)], seen[string(u.Use)] = true, true
@@ -172,7 +181,7 @@ func TestCorpusHasEverything(t *testing.T) {
 	}
 	for _, want := range []string{
 		"syntax", "from", "copy-from", "mount-from", "onbuild-copy-from", "onbuild-mount-from",
-		"inherits", "builds-with", "copies-from", "frontend", "unreachable",
+		"inherits", "builds-with", "copies-from", "frontend", "unreachable", "unknown",
 	} {
 		if !seen[want] {
 			t.Errorf("no file of the corpus has a %s", want)
@@ -235,8 +244,11 @@ func FuzzParse(f *testing.F) {
 			checkReference(t, src, r)
 		}
 		for _, s := range file.Stages {
-			if _, err := file.Uses(s.Name); err != nil {
+			if _, err := file.found(s.Name); err != nil {
 				t.Fatalf("target %q: %v", s.Name, err)
+			}
+			if _, err := file.Uses(s.Name); err != nil && !strings.HasPrefix(err.Error(), file.Path) {
+				t.Fatalf("target %q: %v does not say where", s.Name, err)
 			}
 		}
 	})

@@ -51,6 +51,7 @@ func parseFor(target, path string, src []byte, args map[string]string) (*File, e
 		}
 	}
 	p.finish()
+	f.global = p.scope
 	return f, nil
 }
 
@@ -123,6 +124,7 @@ func (p *parse) node(n *parser.Node) error {
 	default:
 		c := p.stages[p.at].Commands[p.command]
 		p.command++
+		p.file.nodes[p.at] = append(p.file.nodes[p.at], n)
 		if _, ok := c.(*instructions.OnbuildCommand); ok {
 			p.onbuild(n, rest)
 			return nil
@@ -174,12 +176,22 @@ func (p *parse) from(n *parser.Node, rest text) error {
 	}
 	parent := p.earlier(name)
 	p.file.Stages = append(p.file.Stages, Stage{Name: stage.Name, Line: n.StartLine, Parent: parent})
+	p.file.nodes = append(p.file.nodes, nil)
 	if name == "scratch" && parent < 0 {
 		return nil
 	}
 	r := Reference{Role: From, Raw: stage.BaseName, Name: name, Line: n.StartLine, StageIndex: p.at}
-	if parent >= 0 {
+	switch {
+	case parent >= 0:
 		r.Stage = name
+	case stage.Platform == "":
+		r.Platform = platform(p.file.platform())
+	default:
+		to, err := p.scope.resolve(p.lex, stage.Platform)
+		if err != nil {
+			return err
+		}
+		r.Platform = platform(to)
 	}
 	word := rest
 	for i := range len(rest.s) {
@@ -278,7 +290,7 @@ func mountFrom(mount text) (from text) {
 
 // image adds a reference in which BuildKit expands no variables.
 func (p *parse) image(role Role, name string, line int, word text) {
-	r := Reference{Role: role, Raw: name, Name: name, Line: line, StageIndex: p.at}
+	r := Reference{Role: role, Raw: name, Name: name, Line: line, StageIndex: p.at, Platform: platform(p.file.platform())}
 	if word.s != name {
 		word = text{}
 	}
@@ -333,7 +345,7 @@ func (p *parse) finish() {
 			r.Stage = r.Name
 			r.slot.why = fmt.Sprintf("there is no stage %s, and BuildKit takes a number here for nothing else", r.Name)
 		case to >= 0:
-			r.Stage, r.slot.why = r.Name, "it names a stage"
+			r.Stage, r.slot.why, r.Platform = r.Name, "it names a stage", ""
 			if !r.onbuild() {
 				f.Stages[r.StageIndex].uses = append(f.Stages[r.StageIndex].uses, to)
 			}

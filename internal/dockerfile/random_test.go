@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestRandomFilesAgreeWithBuildKit compares what BuildKit reaches with what Uses says for files of which no part is hard,
+// TestRandomFilesAgreeWithBuildKit compares what BuildKit reaches with what we find for files of which no part is hard,
 // but their stages reach each other in every way there is.
 func TestRandomFilesAgreeWithBuildKit(t *testing.T) {
 	built := 0

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
@@ -17,8 +18,26 @@ const (
 	maxValue = 4096 // bytes of an ARG's default, a FROM, or what becomes of them
 )
 
-// targetStage is the argument that names the stage which is built.
-const targetStage = "TARGETSTAGE"
+// targetStage is the argument that names the stage which is built, targetPlatform the one that names for what.
+const (
+	targetStage    = "TARGETSTAGE"
+	targetPlatform = "TARGETPLATFORM"
+)
+
+// defaultPlatform is what is built for, and on, when nothing else is said.
+const defaultPlatform = "linux/amd64"
+
+// platform is the platform that is built for, as given.
+func (f *File) platform() string { return cmp.Or(f.args[targetPlatform], defaultPlatform) }
+
+// platform spells a platform as BuildKit does; what it would refuse stays as it is.
+func platform(s string) string {
+	p, err := platforms.Parse(s)
+	if err != nil {
+		return s
+	}
+	return platforms.Format(p)
+}
 
 // scope is the ARGs before the first FROM, each with those before it.
 type scope struct {
@@ -80,7 +99,7 @@ func builderArgs(args map[string]string, stage string) *scope {
 		s = &scope{before: s, key: key, value: value, set: true, platform: true}
 	}
 	for _, side := range []string{"BUILD", "TARGET"} {
-		add(side+"PLATFORM", "linux/amd64")
+		add(side+"PLATFORM", defaultPlatform)
 		os, arch, _ := strings.Cut(s.value, "/")
 		arch, variant, _ := strings.Cut(arch, "/")
 		add(side+"OS", os)

@@ -59,7 +59,7 @@ func (o *Observer) describe(ctx context.Context, known names, a catalog.Applicat
 		f.Problem = err.Error()
 		return f
 	}
-	refs, err := references(i.Dockerfile, src, i.Args, i.Target)
+	refs, err := references(i.Dockerfile, src, i.Args, i.Target, "")
 	if err != nil {
 		f.Problem = a.Repository + ": " + err.Error()
 		return f
@@ -103,7 +103,7 @@ func (l *looking) graph() (*graph.Graph, error) {
 			nodes = append(nodes, graph.Node{Name: i.Name, Kind: graph.Application})
 			f := l.facts.Applications[i.Name]
 			for _, r := range f.References {
-				edges = append(edges, l.edge(r.Base, i.Name, r.Kind, fmt.Sprintf("%s:%d", r.File, r.Line), f.Image))
+				edges = append(edges, l.edge(r.Base, i.Name, r.Kind, where(r.File, r.Line), f.Image))
 			}
 		}
 	}

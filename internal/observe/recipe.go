@@ -51,14 +51,14 @@ func readRecipe(ctx context.Context, known names, b catalog.Base) *recipe {
 	}
 	var refs []reference
 	if err == nil {
-		refs, err = references(b.Dockerfile, src, b.Args, b.Target)
+		refs, err = references(b.Dockerfile, src, b.Args, b.Target, b.Platform)
 	}
 	if err != nil {
 		r.problem = err.Error()
 		return r
 	}
 	for _, ref := range refs {
-		where := fmt.Sprintf("%s:%d", ref.file, ref.line)
+		where := where(ref.file, ref.line)
 		if image, _, ok := known.find(ref); ok {
 			r.parents = append(r.parents, plan.Parent{Name: image.name, Reference: ref.spelt(), Kind: ref.kind, Where: where})
 		} else {
@@ -215,11 +215,30 @@ func (r reference) spelt() string {
 	return r.name + "@" + r.digest
 }
 
-// references are the images that a Dockerfile's target needs.
-func references(path string, src []byte, args map[string]string, target string) ([]reference, error) {
+// where is a place in a Dockerfile; line 0 is what stands in none.
+func where(file string, line int) string {
+	if line == 0 {
+		return file
+	}
+	return fmt.Sprintf("%s:%d", file, line)
+}
+
+// references are the images that a Dockerfile's target needs when it is built for a platform, linux/amd64 for "". A file
+// that another frontend than Docker's reads is an error: what it takes from the file is not known.
+func references(path string, src []byte, args map[string]string, target, platform string) ([]reference, error) {
+	if _, ok := args["TARGETPLATFORM"]; !ok && platform != "" {
+		args = maps.Clone(args)
+		if args == nil {
+			args = map[string]string{}
+		}
+		args["TARGETPLATFORM"] = platform
+	}
 	f, err := dockerfile.Parse(path, src, args)
 	if err != nil {
 		return nil, err
+	}
+	if frontend := f.Frontend(); frontend != "" {
+		return nil, fmt.Errorf("%s: its # syntax= has %s read it, not docker/dockerfile: what that takes from the file is not known", path, frontend)
 	}
 	used, err := f.Uses(target)
 	if err != nil {
