@@ -15,6 +15,17 @@ func (i *Inventory) Package(name string) (Package, bool) {
 	return i.Packages[at], true
 }
 
+// Installed finds the package of an architecture, or, where it is installed for others only, as Package does: a package
+// may change its architecture between "all" and a real one.
+func (i *Inventory) Installed(name, architecture string) (Package, bool) {
+	for _, p := range i.Packages {
+		if p.Name == name && p.Architecture == architecture {
+			return p, true
+		}
+	}
+	return i.Package(name)
+}
+
 // StandsOn says that i is built on parent, or is parent, as its layers prove: the parent's diff ids are the first of
 // i's. Nothing stands on an image without layers.
 func (i *Inventory) StandsOn(parent *Inventory) bool {

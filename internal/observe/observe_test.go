@@ -182,7 +182,7 @@ func TestPackagesThatAreNotWatchedAreSaid(t *testing.T) {
 		files files
 		want  string
 	}{
-		{"another distribution", files{"etc/os-release": "ID=alpine\nVERSION_ID=3.22.0\n"}, "no packages could be read in alpine 3.22.0"},
+		{"another distribution", files{"etc/os-release": "ID=alpine\nVERSION_ID=3.22.0\n"}, "no package database was found in alpine 3.22.0"},
 		{"packages, and nowhere to get newer ones", debian("libfoo 1.0"), "names none"},
 		{"nothing but files", files{"app": ""}, ""},
 	} {

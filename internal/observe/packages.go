@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -76,7 +77,7 @@ func (l *looking) inherited(b catalog.Base, own *inventory.Inventory, p watch.Pa
 	if _, ours := l.facts.Bases[parent.Name]; !ok || !ours || above == nil {
 		return ""
 	}
-	theirs, has := installed(above, p)
+	theirs, has := above.Installed(p.Package, p.Architecture)
 	if !has || broughtAbove(own, above, theirs, p) {
 		return ""
 	}
@@ -89,19 +90,10 @@ func (l *looking) inherited(b catalog.Base, own *inventory.Inventory, p watch.Pa
 	return ""
 }
 
-// installed finds the package that a patch is for: of its architecture, or else of any.
-func installed(inv *inventory.Inventory, p watch.Patch) (inventory.Package, bool) {
-	i := slices.IndexFunc(inv.Packages, func(o inventory.Package) bool { return o.Name == p.Package && o.Architecture == p.Architecture })
-	if i < 0 {
-		return inv.Package(p.Package)
-	}
-	return inv.Packages[i], true
-}
-
 // broughtAbove says that the child itself has changed the package to another version than its parent's, in a layer above
 // the parent's.
 func broughtAbove(own, above *inventory.Inventory, theirs inventory.Package, p watch.Patch) bool {
-	mine, _ := installed(own, p)
+	mine, _ := own.Installed(p.Package, p.Architecture)
 	return own.StandsOn(above) && mine.Layer >= len(above.DiffIDs) && mine.Version != theirs.Version
 }
 
@@ -115,9 +107,7 @@ type state struct {
 func (o *Observer) state(ctx context.Context, snap *watch.Snapshot, inv *inventory.Inventory) (state, error) {
 	var s state
 	var problems []string
-	if none := unwatched(inv); none != "" {
-		problems = append(problems, none)
-	}
+	problems = append(problems, unwatched(inv)...)
 	for _, err := range snap.Errors(inv) {
 		problems = append(problems, err.Error())
 	}
@@ -142,16 +132,25 @@ func (o *Observer) state(ctx context.Context, snap *watch.Snapshot, inv *invento
 	return s, nil
 }
 
-// unwatched says why newer packages of an image are not noticed at all; empty when they are, or when it has none.
-func unwatched(inv *inventory.Inventory) string {
-	deb := slices.ContainsFunc(inv.Repositories, func(r inventory.Repository) bool { return r.Type == "deb" })
-	switch {
-	case len(inv.Packages) > 0 && !deb:
-		return "the image names none, so that newer packages are not noticed"
-	case len(inv.Packages) == 0 && inv.OS.ID != "":
-		return fmt.Sprintf("no packages could be read in %s %s: so far only those of dpkg are", inv.OS.ID, inv.OS.Version)
+// unwatched says what of an image is not watched, a sentence each; nothing when all of it is.
+func unwatched(inv *inventory.Inventory) []string {
+	said := slices.Clone(inv.Unknown)
+	has, named := map[string]int{}, map[string]bool{}
+	for _, p := range inv.Packages {
+		has[p.Type]++
 	}
-	return ""
+	for _, r := range inv.Repositories {
+		named[r.Type] = true
+	}
+	for _, kind := range slices.Sorted(maps.Keys(has)) {
+		if !named[kind] {
+			said = append(said, fmt.Sprintf("the image names none for its %d packages of type %s, so that newer ones are not noticed", has[kind], kind))
+		}
+	}
+	if len(inv.Packages) == 0 && len(said) == 0 && inv.OS.ID != "" {
+		said = append(said, fmt.Sprintf("no package database was found in %s %s", inv.OS.ID, inv.OS.Version))
+	}
+	return said
 }
 
 // repositoryKey tells repositories apart as far as they may be in different states at one time: the same address read

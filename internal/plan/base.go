@@ -61,6 +61,7 @@ func (m *maker) notes(name string, b Base) {
 		m.skip(NotDone{Image: name, Reason: "the catalog has no [[upstream]] or channel for what it is made from, so that nothing new of it is noticed: " + strings.Join(b.Unwatched, ", "),
 			Who: "who keeps the catalog", Unknown: true})
 	}
+	m.heldBack(name, b)
 	switch {
 	case !b.Exists():
 	case b.Promoted != "" && b.Promoted != b.Digest.String():
@@ -86,9 +87,12 @@ func (m *maker) causes(s *Step, b Base) {
 		because(CauseFirst, "%s has no image yet", b.Reference)
 	}
 	for _, p := range b.Patches {
+		if p.Held {
+			continue // notes says so
+		}
 		if p.Inherited == "" {
 			s.Patches = append(s.Patches, p)
-			because(CausePackage, "%s %s -> %s is in %s%s", p.Package, p.From, p.To, p.Repository, heldNote(p))
+			because(CausePackage, "%s %s -> %s is in %s", p.Package, p.From, p.To, p.Repository)
 			continue
 		}
 		if m.comesDown(b, p) {
@@ -103,11 +107,22 @@ func (m *maker) causes(s *Step, b Base) {
 	}
 }
 
-func heldNote(p Patch) string {
-	if p.Held {
-		return " (held in the image)"
+// heldBack says which newer packages an image's own rules keep away: somebody decided that, and nobody else undoes it.
+func (m *maker) heldBack(name string, b Base) {
+	var held []string
+	for _, p := range b.Patches {
+		if p.Held && p.Inherited == "" {
+			held = append(held, fmt.Sprintf("%s %s -> %s", p.Package, p.From, p.To))
+		}
 	}
-	return ""
+	if len(held) == 0 {
+		return
+	}
+	const most = 5
+	if n := len(held) - most; n > 0 {
+		held = append(held[:most], fmt.Sprintf("and %d more", n))
+	}
+	m.skip(NotDone{Image: name, Reason: "its own rules hold back " + strings.Join(held, ", "), Who: "who keeps its recipe"})
 }
 
 // comesDown says that a rebuild will inherit a patch: its parent is rebuilt first, or has it already while b stands on an

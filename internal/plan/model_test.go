@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	modelCases = 200
+	modelCases = 400
 	retryAfter = time.Hour
 )
 

@@ -129,6 +129,20 @@ func TestMake(t *testing.T) {
 			w.base("base/python", func(b *plan.Base) { b.Patches = []plan.Patch{openssl("base/debian")} })
 			return w
 		}, "", ""},
+		{"what the image's own rules hold back is said and left alone", func() *world {
+			w := current()
+			held := openssl("")
+			held.Held = true
+			w.base("base/python", func(b *plan.Base) { b.Patches = []plan.Patch{held} })
+			return w
+		}, "", "its own rules hold back libssl3 3.0.20 -> 3.0.22"},
+		{"what is held back rides with nothing", func() *world {
+			w := patched()
+			held := openssl("")
+			held.Package, held.Held = "libc6", true
+			w.base("base/debian", func(b *plan.Base) { b.Patches = append(b.Patches, held) })
+			return w
+		}, all, "its own rules hold back libc6 3.0.20 -> 3.0.22"},
 		{"no image yet: the first build", func() *world {
 			w := current()
 			w.base("base/python", func(b *plan.Base) { b.Digest, b.DiffIDs = v1.Hash{}, nil })

@@ -217,7 +217,7 @@ func (r *Runner) stands(ctx context.Context, b catalog.Base, in inputs, inv *inv
 func missing(patches []plan.Patch, inv *inventory.Inventory) []string {
 	var out []string
 	for _, p := range patches {
-		have, found := inv.Package(p.Package)
+		have, found := inv.Installed(p.Package, p.Architecture)
 		if !found || p.TakenBy(have.Version) { // removed is gone, too
 			continue
 		}
