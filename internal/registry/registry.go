@@ -48,6 +48,7 @@ type Client struct {
 	transport http.RoundTripper
 	keychain  authn.Keychain
 	resolved  resolvedCache
+	lists     logins
 
 	mu     sync.Mutex // guards puller and pusher, which hold tokens
 	puller *remote.Puller
