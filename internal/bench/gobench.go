@@ -28,6 +28,7 @@ func goBenchmarks() []goBenchmark {
 		{"plan for 10,000 images, no application told yet", "./internal/plan", "BenchmarkMakeBehind10k", 0},
 		{"reading an index of 64,000 packages", "./internal/watch", "BenchmarkReadPackages", 0},
 		{"comparing an image of 400 packages with that index", "./internal/watch", "BenchmarkPatches", 0},
+		{"reading that index and comparing 1,000 images with it", "./internal/watch", "BenchmarkIndexAgainstFleet", 1000},
 	}
 }
 
