@@ -136,7 +136,7 @@ func (f *Forge) AddRepository(owner, name string, files map[string][]byte) error
 	}
 	f.state.ensureUser(owner, "Organization")
 	r := &repository{
-		ID: f.state.nextID(), Owner: owner, Name: name, Default: "main", Created: f.now(),
+		ID: f.state.nextID(), Owner: owner, Name: name, Default: "main", Created: f.now(), Pushed: f.now(),
 		Pulls: map[int]*pull{}, Labels: map[string]*label{},
 	}
 	if err := f.initialise(context.Background(), r, files); err != nil {

@@ -11,6 +11,7 @@ type move struct{ ref, from, to, who string }
 // moved is the one place where a changed ref has consequences: pushes by git, calls of the API and merges alike. The
 // caller holds mu.
 func (f *Forge) moved(ctx context.Context, r *repository, m move) {
+	r.Pushed = f.now()
 	f.hook(r, "push", func() any { return f.pushEvent(ctx, r, m) })
 	branch, isBranch := strings.CutPrefix(m.ref, "refs/heads/")
 	if !isBranch {

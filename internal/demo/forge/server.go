@@ -79,6 +79,7 @@ func (f *Forge) routes() *http.ServeMux {
 	}
 	on("GET /rate_limit", rateLimit)
 	on("GET /user", currentUser)
+	f.organizationRoutes(on)
 	repo := func(method, path string, h handler) { on(method+" /repos/{owner}/{repo}"+path, h) }
 	repo("GET", "", getRepository)
 

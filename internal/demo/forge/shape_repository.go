@@ -44,12 +44,12 @@ func (f *Forge) repository(r *repository) object {
 	}
 	_, host, _ := strings.Cut(f.cfg.BaseURL, "://")
 	return f.minimalRepository(r).with(object{
-		"created_at": stamp(r.Created), "updated_at": stamp(r.Created), "pushed_at": stamp(r.Created),
+		"created_at": stamp(r.Created), "updated_at": stamp(r.Created), "pushed_at": stamp(r.Pushed),
 		"git_url": "git://" + host + "/" + r.Owner + "/" + r.Name + ".git", "clone_url": f.repoWeb(r, ".git"),
 		"ssh_url": "git@" + host + ":" + r.Owner + "/" + r.Name + ".git", "svn_url": f.repoWeb(r, ""),
 		"homepage": nil, "language": nil, "mirror_url": nil, "license": nil, "topics": []string{},
 		"has_issues": true, "has_projects": false, "has_downloads": true, "has_wiki": false, "has_pages": false,
-		"has_discussions": false, "archived": false, "disabled": false, "allow_forking": true,
+		"has_discussions": false, "archived": r.Archived, "disabled": false, "allow_forking": true,
 		"is_template": false, "web_commit_signoff_required": false, "visibility": "public",
 		"size": 1, "stargazers_count": 0, "watchers_count": 0, "watchers": 0, "forks_count": 0, "forks": 0,
 		"open_issues_count": open, "open_issues": open, "default_branch": r.Default,

@@ -49,7 +49,8 @@ func (w *world) call(method, path string, body any) {
 // walk makes a pull request through the git data API and lives its life to the end.
 func (w *world) walk() {
 	ctx, ptr := w.t.Context(), github.String
-	for _, path := range []string{"//rate_limit", "//user", "", "/branches/main", "/commits",
+	w.must(w.forge.AddPackage("acme", "team/web"))
+	for _, path := range []string{"//rate_limit", "//user", "//orgs/acme/repos", "//orgs/acme/packages?package_type=container", "", "/branches/main", "/commits",
 		"/contents/.github", "/contents/Dockerfile?ref=main", "/git/matching-refs/heads/"} {
 		w.get(path)
 	}

@@ -16,8 +16,9 @@ import (
 type state struct {
 	LastID       int64
 	Users        map[string]*user
-	Tokens       map[string]string      // token to login
-	Repositories map[string]*repository // by "owner/name"
+	Tokens       map[string]string             // token to login
+	Repositories map[string]*repository        // by "owner/name"
+	Packages     map[string][]containerPackage `json:",omitempty"` // by owner
 }
 
 type user struct {
@@ -29,6 +30,8 @@ type repository struct {
 	ID                   int64
 	Owner, Name, Default string
 	Created              time.Time
+	Pushed               time.Time // a branch or tag moved last
+	Archived             bool      `json:",omitempty"`
 	LastNumber           int
 	Pulls                map[int]*pull
 	Labels               map[string]*label // by lower-case name
