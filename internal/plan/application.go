@@ -69,6 +69,9 @@ func (m *maker) references(s *Step, a Application) {
 			if !slices.Contains(s.Parents, r.Base) {
 				s.Parents = append(s.Parents, r.Base)
 			}
+			if c := m.onward(r.Base); len(s.Reasons) == 0 || c == CauseParent {
+				s.Cause = c
+			}
 			s.Reasons = append(s.Reasons, fmt.Sprintf("%s %s (%s), which is rebuilt first", r.Kind, r.Base, where))
 			s.Patches = append(s.Patches, m.patchesOf(r.Base, s.Patches)...)
 			continue

@@ -23,7 +23,7 @@ func (m *maker) base(name string) {
 		m.skip(NotDone{Image: name, Reason: "rollout " + b.Busy + " has it in hand"})
 		return
 	}
-	m.input(name, fmt.Sprintf("%s recipe %s state %s%s", digestOrNone(b.Image), b.Recipe, b.State, tries(b.Attempt)))
+	m.input(name, fmt.Sprintf("%s recipe %s state %s%s%s", digestOrNone(b.Image), b.Recipe, b.State, fresh(b), tries(b.Attempt)))
 	m.notes(name, b)
 	s := Step{Image: name, Kind: string(graph.Base), Action: Rebuild}
 	if b.Exists() {
@@ -102,9 +102,11 @@ func (m *maker) causes(s *Step, b Base) {
 	if b.Exists() && b.BuiltFrom != "" && b.BuiltFrom != b.Recipe {
 		because(CauseRecipe, "its recipe changed")
 	}
+	m.asked(s, b, because)
 	for _, p := range b.Parents {
 		m.parent(s, b, p, because)
 	}
+	m.refresh(s, b, because)
 }
 
 // heldBack says which newer packages an image's own rules keep away: somebody decided that, and nobody else undoes it.
@@ -151,7 +153,7 @@ func (m *maker) parent(s *Step, b Base, p Parent, because func(Cause, string, ..
 		if !slices.Contains(s.Parents, p.Name) { // a recipe may name it more than once
 			s.Parents = append(s.Parents, p.Name)
 		}
-		because(CauseParent, "%s %s, which is rebuilt first", p.Kind, p.Name)
+		because(m.onward(p.Name), "%s %s, which is rebuilt first", p.Kind, p.Name)
 		return
 	}
 	now, _ := m.above(p)

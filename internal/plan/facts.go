@@ -78,6 +78,12 @@ type Base struct {
 	Attempt *Attempt
 	// Busy names the running rollout that has this image in hand.
 	Busy string
+	// Refresh is the fresh build that is wanted of it; nil when none is.
+	Refresh *Refresh
+	// Fresh is what goes into a build of now as Inputs.Fresh.
+	Fresh string
+	// Advisories are those that are new since it was judged.
+	Advisories []Advisory
 }
 
 // Patch is a newer package for an image, and whose it is to fix.
@@ -186,6 +192,8 @@ type Inputs struct {
 	Platform string   `json:"platform"`
 	State    string   `json:"state"` // of the package repositories
 	Parents  []Pinned `json:"parents"`
+	// Fresh is what the last fresh build is known by, or the one that this is; empty: there was none.
+	Fresh string `json:"fresh,omitempty"`
 }
 
 // Pinned is a parent with the digest that a build stands on.
@@ -201,6 +209,10 @@ func (i Inputs) Key() string {
 		lines = append(lines, p.Reference+" "+p.Digest.String())
 	}
 	slices.Sort(lines)
-	sum := sha256.Sum256([]byte(strings.Join(append([]string{i.Image, i.Recipe, i.Platform, i.State}, slices.Compact(lines)...), "\n")))
+	lines = slices.Compact(lines)
+	if i.Fresh != "" {
+		lines = append(lines, "fresh "+i.Fresh)
+	}
+	sum := sha256.Sum256([]byte(strings.Join(append([]string{i.Image, i.Recipe, i.Platform, i.State}, lines...), "\n")))
 	return hex.EncodeToString(sum[:])
 }

@@ -37,7 +37,10 @@ const (
 	CauseUpstream Cause = "upstream" // an upstream image moved
 	CauseRecipe   Cause = "recipe"   // a recipe changed
 	CauseFirst    Cause = "first"    // the channel has no image yet
+	CauseAdvisory Cause = "advisory" // a new advisory hits an image
+	CauseManual   Cause = "manual"   // a person asked for a fresh build
 	CauseParent   Cause = "parent"   // an image stands on an old digest of its parent
+	CauseRefresh  Cause = "refresh"  // everything is built fresh at set times
 )
 
 // Action is what a step does.
@@ -60,6 +63,8 @@ type Step struct {
 	Parents []string `json:"parents"` // steps of this plan that come first
 	Before  string   `json:"before"`  // digest now; empty when none
 	Patches []Patch  `json:"patches"` // those that this step must bring in
+	// Refresh is the fresh build that this step makes; empty: none is wanted of it.
+	Refresh string `json:"refresh,omitempty"`
 }
 
 // NotDone is something that one could expect to be done and is not, with the reason.
@@ -179,7 +184,7 @@ func (m *maker) finish() {
 	p.Unknown = len(unknown)
 	// What gather put off may stand before what it waits for now.
 	slices.SortStableFunc(p.Steps, func(a, b Step) int { return a.Tier - b.Tier })
-	order := []Cause{CausePackage, CauseUpstream, CauseRecipe, CauseFirst, CauseParent}
+	order := []Cause{CausePackage, CauseAdvisory, CauseUpstream, CauseRecipe, CauseFirst, CauseManual, CauseParent, CauseRefresh}
 	best := len(order)
 	for _, s := range p.Steps {
 		if i := slices.Index(order, s.Cause); i < best {
@@ -187,6 +192,7 @@ func (m *maker) finish() {
 		}
 	}
 	p.Title = title(p)
+	m.atOnce()
 	slices.SortFunc(p.Inputs, func(a, b Input) int { return strings.Compare(a.Name, b.Name) })
 	sum := sha256.New()
 	json.NewEncoder(sum).Encode(struct {
