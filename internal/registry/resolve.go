@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -25,6 +26,9 @@ type Resolved struct {
 	Manifest v1.Hash
 	// Platforms are all there are, sorted; empty when no platform was asked for.
 	Platforms []string
+	// Manifests are the digests of all platforms' manifests; empty when no platform was asked for. Of several for one
+	// platform, as for versions of Windows, it is the index's first.
+	Manifests map[string]v1.Hash
 	// Size and MediaType are those of the document named by Manifest, or by Index when Manifest is zero.
 	Size      int64
 	MediaType string
@@ -157,12 +161,12 @@ func fromIndex(r name.Digest, d *remote.Descriptor, want v1.Platform) (Resolved,
 	if err != nil {
 		return Resolved{}, fmt.Errorf("index %s: %w", r, err)
 	}
-	got := Resolved{Index: d.Digest}
-	for _, child := range m.Manifests {
-		if child.Platform == nil || !child.MediaType.IsImage() || child.Platform.OS == "unknown" {
-			continue // attestations and artifacts
-		}
+	got := Resolved{Index: d.Digest, Manifests: map[string]v1.Hash{}}
+	for _, child := range platformsOf(m) {
 		p := normal(*child.Platform)
+		if _, twice := got.Manifests[p.String()]; !twice {
+			got.Manifests[p.String()] = child.Digest
+		}
 		got.Platforms = append(got.Platforms, p.String())
 		if got.Manifest == (v1.Hash{}) && p.Satisfies(want) {
 			got.Manifest, got.Size, got.MediaType = child.Digest, child.Size, string(child.MediaType)
@@ -173,6 +177,13 @@ func fromIndex(r name.Digest, d *remote.Descriptor, want v1.Platform) (Resolved,
 		return Resolved{}, noPlatform(r, want, got.Platforms)
 	}
 	return got, nil
+}
+
+// platformsOf are the images of an index: no attestations and no artifacts.
+func platformsOf(m *v1.IndexManifest) []v1.Descriptor {
+	return slices.DeleteFunc(slices.Clone(m.Manifests), func(d v1.Descriptor) bool {
+		return d.Platform == nil || !d.MediaType.IsImage() || d.Platform.OS == "unknown"
+	})
 }
 
 // fromManifest trusts the image's own configuration: BuildKit builds on a manifest of another platform without a word.
@@ -190,7 +201,7 @@ func fromManifest(r name.Digest, d *remote.Descriptor, want v1.Platform) (Resolv
 	if !p.Satisfies(want) {
 		return Resolved{}, noPlatform(r, want, []string{p.String()})
 	}
-	return Resolved{Manifest: d.Digest, Platforms: []string{p.String()}, Size: d.Size, MediaType: string(d.MediaType)}, nil
+	return Resolved{Manifest: d.Digest, Platforms: []string{p.String()}, Manifests: map[string]v1.Hash{p.String(): d.Digest}, Size: d.Size, MediaType: string(d.MediaType)}, nil
 }
 
 func noPlatform(r name.Digest, want v1.Platform, have []string) error {
@@ -240,7 +251,7 @@ func (c *resolvedCache) get(k resolvedKey) (Resolved, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r, ok := c.known[k]
-	r.Platforms = slices.Clone(r.Platforms)
+	r.Platforms, r.Manifests = slices.Clone(r.Platforms), maps.Clone(r.Manifests)
 	return r, ok
 }
 
@@ -250,6 +261,6 @@ func (c *resolvedCache) put(k resolvedKey, r Resolved) {
 	if len(c.known) >= maxResolved {
 		clear(c.known)
 	}
-	r.Platforms = slices.Clone(r.Platforms)
+	r.Platforms, r.Manifests = slices.Clone(r.Platforms), maps.Clone(r.Manifests)
 	c.known[k] = r
 }
