@@ -76,6 +76,7 @@ func read(ctx context.Context, img v1.Image, platform string) (*Inventory, error
 		return nil, err
 	}
 	holdPinned(inv.Packages, inv.Pins)
+	addDNF(tree, inv)
 	inv.Fingerprint = fingerprint(tree, cfg)
 	return inv, nil
 }

@@ -223,7 +223,7 @@ func wantedContent(at string) bool {
 		return true
 	}
 	return strings.HasPrefix(at, "/etc/apt/") && strings.Contains(at, "sources.list") ||
-		isPreferences(at) || isAPKConfig(at) || strings.Contains(at, "/dpkg/status.d/")
+		isPreferences(at) || isAPKConfig(at) || isRPMConfig(at) || strings.Contains(at, "/dpkg/status.d/")
 }
 
 // isKeyring goes by name: keys may lie anywhere, and which are used is known when all layers have been read.
@@ -233,7 +233,7 @@ func isKeyring(at string) bool {
 		return true
 	}
 	return strings.HasPrefix(at, "/etc/apt/keyrings/") || strings.HasPrefix(at, "/etc/apt/trusted.gpg.d/") ||
-		strings.HasPrefix(at, "/usr/share/keyrings/") || isAPKKey(at)
+		strings.HasPrefix(at, "/usr/share/keyrings/") || isAPKKey(at) || isRPMKey(at)
 }
 
 // lookup finds a file, following symbolic links; with last false not the last one. real is its path without links.
