@@ -78,6 +78,27 @@ func (c *Client) Graph(ctx context.Context) (g Graph, err error) {
 	return g, c.get(ctx, &g, nil, "graph")
 }
 
+// Images lists images.
+func (c *Client) Images(ctx context.Context, f ImageFilter) (i Images, err error) {
+	q := url.Values{"kind": f.Kinds, "state": f.States, "owner": f.Owners}
+	if f.On != "" {
+		q.Set("on", f.On)
+	}
+	if f.Stale {
+		q.Set("stale", "1")
+	}
+	return i, c.get(ctx, &i, q, "images")
+}
+
+// Affected says which images have a package, a digest or an advisory; with all, earlier digests, too.
+func (c *Client) Affected(ctx context.Context, of string, all bool) (a Affected, err error) {
+	q := url.Values{"of": {of}}
+	if all {
+		q.Set("all", "1")
+	}
+	return a, c.get(ctx, &a, q, "affected")
+}
+
 // Why tells everything about an image, and about one of its packages when pkg is not empty.
 func (c *Client) Why(ctx context.Context, image, pkg string) (w Why, err error) {
 	q := url.Values{}

@@ -12,7 +12,8 @@ import (
 	"rebuilder/internal/store"
 )
 
-// images are all images of the catalog, upstreams first, then bases, then applications, each in the catalog's order.
+// images are all images: those of the catalog, upstreams first, then bases, then applications, each in the catalog's order,
+// and then those that were found and that it does not name.
 func (v *view) images() []Image {
 	out := v.each()
 	if v.snap.World == nil {
@@ -72,6 +73,26 @@ func (v *view) each() []Image {
 			out = append(out, v.image(Image{Name: i.Name, Kind: string(graph.Application), Reference: i.Image, Owner: a.Owner}))
 		}
 	}
+	return append(out, v.undeclared()...)
+}
+
+// undeclared are the images of the graph that the catalog does not name, by name. What is not declared is not decided
+// about, so that how they are is not known.
+func (v *view) undeclared() []Image {
+	var out []Image
+	if v.snap.World == nil {
+		return out
+	}
+	for _, n := range v.snap.World.Graph.Nodes() {
+		if n.Kind == graph.Upstream || n.Kind == graph.Base || n.Kind == graph.Application {
+			continue
+		}
+		i := Image{Name: n.Name, Kind: string(n.Kind)}
+		if img, _ := v.fact(n.Name); img.Exists() {
+			i.Reference, i.Digest, i.SeenAt = img.Reference, img.Digest.String(), utc(img.FirstSeen)
+		}
+		out = append(out, i.is(Unknown, "it was found and the catalog does not name it: whether it is current is not decided"))
+	}
 	return out
 }
 
@@ -81,20 +102,29 @@ func (v *view) find(name string) (Image, *Error) {
 	if i := slices.IndexFunc(all, func(i Image) bool { return i.Name == name }); i >= 0 {
 		return all[i], nil
 	}
-	return Image{}, notFound(likely(name, all), "the catalog has no image %q", name)
+	return Image{}, noImage(name, all)
+}
+
+func noImage(name string, all []Image) *Error {
+	return notFound(likely(name, all), "there is no image %q", name)
 }
 
 // likely is a hint with the names that come near, or with what to do when none does.
 func likely(name string, all []Image) string {
-	var near []string
+	const most = 5
+	var near, names []string
 	last := name[strings.LastIndex(name, "/")+1:]
 	for _, i := range all {
+		names = append(names, i.Name)
 		if last != "" && (strings.Contains(i.Name, last) || strings.Contains(last, i.Name[strings.LastIndex(i.Name, "/")+1:])) {
 			near = append(near, i.Name)
 		}
 	}
-	if len(near) == 0 || len(near) > 5 {
-		return "see all images: rebuilder graph"
+	if n := catalog.Nearest(name, names); n != "" && !slices.Contains(near, n) {
+		near = slices.Insert(near, 0, n)
+	}
+	if len(near) == 0 || len(near) > most {
+		return "see all images: rebuilder images"
 	}
 	return "did you mean " + strings.Join(near, " or ") + "?"
 }

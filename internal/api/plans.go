@@ -1,11 +1,13 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
 	"unicode"
 
+	"rebuilder/internal/plan"
 	"rebuilder/internal/rollout"
 	"rebuilder/internal/store"
 )
@@ -20,7 +22,7 @@ func (s *Server) makePlan(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return planOf(p, s.automatic(), s.d.Now().UTC()), nil
+	return s.plan(r.Context(), p)
 }
 
 func (s *Server) getPlan(r *http.Request) (any, error) {
@@ -31,7 +33,13 @@ func (s *Server) getPlan(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return planOf(p, s.automatic(), s.d.Now().UTC()), nil
+	return s.plan(r.Context(), p)
+}
+
+func (s *Server) plan(ctx context.Context, p *plan.Plan) (out Plan, err error) {
+	out = planOf(p, s.automatic(), s.d.Now().UTC())
+	out.Impact, err = s.impact(ctx, p)
+	return out, err
 }
 
 // ApplyRequest says who applies a plan. It is what the caller says; the proof is the token.

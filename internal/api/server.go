@@ -6,6 +6,8 @@
 //	GET  /api/v1/plans/{id}                a plan as it was shown
 //	POST /api/v1/plans/{id}/apply          start exactly that
 //	GET  /api/v1/graph                     images with their states, edges with their evidence
+//	GET  /api/v1/images                    ?kind= state= owner= (each may be given again) on= stale=
+//	GET  /api/v1/affected                  which images have ?of= a package, a digest or an advisory; ?all=
 //	GET  /api/v1/images/{name}/why         everything about one image; ?package= where a package comes from
 //	GET  /api/v1/images/{name}/log         redirects to the log of its newest build
 //	GET  /api/v1/rollouts                  the newest; ?limit=
@@ -106,6 +108,8 @@ func (s *Server) routes() http.Handler {
 	write := func(pattern string, h handler) { mux.Handle("POST "+pattern, s.writer(s.answer(planPatience, h))) }
 	read("/api/v1/status", func(r *http.Request) (any, error) { return s.Status(r.Context()) })
 	read("/api/v1/graph", func(r *http.Request) (any, error) { return s.Graph(r.Context()) })
+	read("/api/v1/images", s.getImages)
+	read("/api/v1/affected", s.getAffected)
 	read("/api/v1/plans/{id}", s.getPlan)
 	read("/api/v1/rollouts", s.getRollouts)
 	read("/api/v1/rollouts/{id}", func(r *http.Request) (any, error) { return s.Rollout(r.Context(), r.PathValue("id")) })

@@ -25,7 +25,7 @@ func ImageStates() []ImageState {
 // Image is one image of the catalog and how it is.
 type Image struct {
 	Name      string     `json:"name"`
-	Kind      string     `json:"kind"` // upstream, base or application
+	Kind      string     `json:"kind"` // upstream, base, application, or observed: found and declared by nobody
 	State     ImageState `json:"state"`
 	Sentence  string     `json:"sentence"` // why it is in that state
 	Since     time.Time  `json:"since,omitzero"`
@@ -124,6 +124,42 @@ type Plan struct {
 	Inputs    []Input   `json:"inputs"`
 	Images    int       `json:"images"`  // how many were looked at
 	Unknown   int       `json:"unknown"` // of how many of them something is not known
+	// Impact is how far it reaches in the graph of the last look; left out before the first.
+	Impact *Impact `json:"impact,omitempty"`
+}
+
+// Impact is how far a plan reaches, and about how long its rebuilds take.
+type Impact struct {
+	Images   int            `json:"images"`  // of the graph: the denominator of Reached and Below
+	Reached  int            `json:"reached"` // images that a step is for
+	Below    []string       `json:"below"`   // images that stand on those, directly or not, and for which there is no step
+	Kinds    map[string]int `json:"kinds"`   // reached and below
+	Owners   []Share        `json:"owners"`  // reached and below, most images first; those of nobody last
+	Tiers    []Share        `json:"tiers"`   // reached and below
+	Estimate Estimate       `json:"estimate"`
+}
+
+// Share is one part of what a plan reaches.
+type Share struct {
+	Owner   string         `json:"owner,omitempty"` // in Owners; left out: nobody is named
+	Tier    int            `json:"tier,omitempty"`  // in Tiers, from 1 on; left out: below, without a step
+	Images  int            `json:"images"`
+	Kinds   map[string]int `json:"kinds"`
+	Actions map[string]int `json:"actions"` // of its steps
+}
+
+// Estimate is about how long a plan's rebuilds take, without the tests and merges of others.
+type Estimate struct {
+	Known    bool     `json:"known"`             // false: no image of the plan was built before
+	Seconds  float64  `json:"seconds,omitempty"` // from the first start to the last end
+	Sentence string   `json:"sentence"`
+	Rebuilds int      `json:"rebuilds"` // steps that are builds of ours
+	Images   int      `json:"images"`   // of Rebuilds: those that were built before
+	Builds   int      `json:"builds"`   // past builds that it rests on: the last of each image
+	Never    []string `json:"never"`    // of Rebuilds: never built, counted as the median of the others
+	Parallel int      `json:"parallel"` // builds at once
+	Path     []string `json:"path"`     // the longest chain of rebuilds that wait for each other
+	Least    float64  `json:"least_seconds,omitempty"`
 }
 
 // Step is one effect on one image.
@@ -334,6 +370,107 @@ type Wait struct {
 	URL     string    `json:"url,omitempty"`
 }
 
+// Indexes is how old what is known of package repositories is.
+type Indexes struct {
+	Count     int       `json:"count"`               // repositories read at the last look at them
+	Problems  int       `json:"problems"`            // of Count: not to be had anew, an older index is used
+	CheckedAt time.Time `json:"checked_at,omitzero"` // when the first of them was read
+}
+
+// Affected says which images have a package, or stand on a digest. Has, Below, Clean and Unknown add up to Images.
+type Affected struct {
+	Now      time.Time `json:"now"`
+	AsOf     time.Time `json:"as_of,omitzero"`
+	Indexes  Indexes   `json:"indexes"`
+	Asked    string    `json:"asked"`
+	Kind     string    `json:"kind"` // package, digest or advisory
+	Name     string    `json:"name"`
+	Op       string    `json:"op,omitempty"` // "=", "<" or "<=": only such versions
+	Version  string    `json:"version,omitempty"`
+	Sentence string    `json:"sentence"`
+	// Unanswered says why the question cannot be answered at all; then the numbers mean nothing.
+	Unanswered string       `json:"unanswered,omitempty"`
+	Images     int          `json:"images"`  // of the graph
+	Has        int          `json:"has"`     // have it, each image once
+	Below      int          `json:"below"`   // stand on one that has it, and are not known to have it themselves
+	Clean      int          `json:"clean"`   // were read and do not have it
+	Unknown    int          `json:"unknown"` // were not read
+	Found      []Found      `json:"found"`
+	Downstream []Downstream `json:"downstream"`
+	NotKnown   []NotKnown   `json:"not_known"`
+	// Earlier are digests that no image points to any more; Found and Earlier together are all that is stored. They are
+	// counted always and listed, the newest first and not more than 1,000, when they are asked for.
+	Earlier      []Found `json:"earlier"`
+	EarlierCount int     `json:"earlier_count"`
+	// Near are names that come near when no inventory has the one that was asked for.
+	Near []string `json:"near,omitempty"`
+}
+
+// Found is one package in one image, or one image that stands on a digest or names it.
+type Found struct {
+	Image        string     `json:"image"`
+	Kind         string     `json:"kind,omitempty"`
+	Owner        string     `json:"owner,omitempty"`
+	State        ImageState `json:"state,omitempty"`
+	Digest       string     `json:"digest"`
+	ReadAt       time.Time  `json:"read_at,omitzero"` // of an earlier digest
+	Type         string     `json:"type,omitempty"`   // deb, apk or rpm
+	Package      string     `json:"package,omitempty"`
+	Version      string     `json:"version,omitempty"`
+	Architecture string     `json:"architecture,omitempty"`
+	Source       string     `json:"source,omitempty"`
+	Held         bool       `json:"held,omitempty"`
+	Layer        int        `json:"layer,omitempty"`      // 1 is the lowest
+	Layers       int        `json:"layers,omitempty"`     // how many the image has
+	BroughtBy    string     `json:"brought_by,omitempty"` // the image whose layer it is
+	Proven       bool       `json:"proven,omitempty"`     // BroughtBy is proven by layers
+	FixedBy      string     `json:"fixed_by,omitempty"`   // the lowest image of ours that can bring a newer one in
+	Newer        *Patch     `json:"newer,omitempty"`      // known and not in the image
+	NewerUnknown string     `json:"newer_unknown,omitempty"`
+	How          string     `json:"how,omitempty"` // what it has to do with the digest
+}
+
+// Downstream is an image that stands on, or is made with, one that has what was asked for.
+type Downstream struct {
+	Image string     `json:"image"`
+	Kind  string     `json:"kind"`
+	Owner string     `json:"owner,omitempty"`
+	State ImageState `json:"state"`
+	Via   string     `json:"via"`  // the parent through which
+	Edge  string     `json:"edge"` // how it uses Via
+	Read  bool       `json:"read"` // its own contents are known not to have it
+	Note  string     `json:"note"`
+}
+
+// NotKnown is an image of which a question cannot be answered.
+type NotKnown struct {
+	Image  string `json:"image"`
+	Kind   string `json:"kind"`
+	Reason string `json:"reason"`
+}
+
+// Images is a list of images.
+type Images struct {
+	Now    time.Time `json:"now"`
+	AsOf   time.Time `json:"as_of,omitzero"`
+	Fleet  Fleet     `json:"fleet"` // all images, whatever was asked for
+	Images []Listed  `json:"images"`
+}
+
+// Listed is one image of a list.
+type Listed struct {
+	Image
+	StandsOn string `json:"stands_on,omitempty"` // the image that its packages flow from
+	Standing string `json:"standing,omitempty"`  // see Link
+	Packages *int   `json:"packages,omitempty"`  // how many are in it; left out: not read
+}
+
+// Pin is a rule of an image on which versions of a package its package manager may install.
+type Pin struct {
+	Rule  string `json:"rule"`
+	Where string `json:"where"` // the file in the image
+}
+
 // PackageWhy is where one package of an image comes from.
 type PackageWhy struct {
 	Name         string `json:"name"`
@@ -347,9 +484,20 @@ type PackageWhy struct {
 	BroughtBy    string `json:"brought_by,omitempty"`
 	Proven       bool   `json:"proven"`          // BroughtBy is proven by layers
 	Newer        *Patch `json:"newer,omitempty"` // known and not in the image
-	FixedBy      string `json:"fixed_by,omitempty"`
-	Sentence     string `json:"sentence"`
-	Unknown      string `json:"unknown,omitempty"` // why nothing is known
+	// FixedBy is the image whose rebuild brings in what is newer; while nothing is, the lowest of ours that could.
+	FixedBy  string `json:"fixed_by,omitempty"`
+	Sentence string `json:"sentence"`
+	Unknown  string `json:"unknown,omitempty"` // why nothing is known
+	// Binaries are all packages of the image that are built from the source Name, when no package has that name; the rest is
+	// then of the first of them.
+	Binaries []string `json:"binaries,omitempty"`
+	Pins     []Pin    `json:"pins,omitempty"`
+	// Planned says what the last plan does about it; empty when nothing.
+	Planned string `json:"planned,omitempty"`
+	// In are the images that have it, when this one does not.
+	In []string `json:"in,omitempty"`
+	// Advisory says that Name is an advisory's id.
+	Advisory bool `json:"advisory,omitempty"`
 }
 
 // Event is one line of the audit log.
