@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"path"
@@ -167,4 +168,17 @@ func (c *Client) lister(ctx context.Context, host name.Registry, scope string) (
 		return t, c.login()
 	}
 	return t, nil
+}
+
+// Passing says that an error may be gone the next time: the registry is away, has troubles of its own, or asks to come back
+// later. Others stay as long as nobody changes something.
+func (c *Client) Passing(err error) bool {
+	switch s := status(err); {
+	case s != 0:
+		return busy(s)
+	case errors.Is(err, ErrPlainHTTP), errors.Is(err, ErrNotFound):
+		return false
+	}
+	var ne net.Error // url.Error among them: no answer came
+	return errors.As(err, &ne) || passing(err)
 }

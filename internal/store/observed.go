@@ -32,6 +32,8 @@ type Observed struct {
 	Parents []ObservedParent `json:"parents,omitempty"`
 	// Unknown says in a sentence what is not known of it; empty when nothing is missing.
 	Unknown string `json:"unknown,omitempty"`
+	// Note says what else is worth knowing: why this tag was looked at and how many were not, a former name.
+	Note string `json:"note,omitempty"`
 
 	FirstSeen int64 `json:"first_seen"`
 	LastSeen  int64 `json:"last_seen"`
@@ -59,10 +61,8 @@ type ObservedParent struct {
 type ObservedDetail struct {
 	// Of an image.
 	Platforms []ObservedPlatform `json:"platforms,omitempty"`
-	Others    int                `json:"others,omitempty"` // tags of its repository that were not looked at
-	Why       string             `json:"why,omitempty"`    // why this tag was
-	Artifact  string             `json:"artifact,omitempty"`
-	Notes     []string           `json:"notes,omitempty"`
+	Omitted   int                `json:"omitted,omitempty"`  // platforms that were not looked at
+	Artifact  string             `json:"artifact,omitempty"` // what it is when it is no image
 
 	// Of a repository.
 	ID       int64          `json:"id,omitempty"`
@@ -72,6 +72,8 @@ type ObservedDetail struct {
 	LookedAt int64          `json:"looked_at,omitempty"` // when Digest was last asked for
 	Was      []string       `json:"was,omitempty"`       // former names, newest last
 	Files    []ObservedFile `json:"files,omitempty"`
+	// Unread says in a sentence which of its Dockerfiles were not read; empty for none.
+	Unread string `json:"unread,omitempty"`
 }
 
 // ObservedPlatform is one platform of an observed image.
@@ -98,11 +100,11 @@ type ObservedReference struct {
 	Line int    `json:"line"`
 }
 
-const observedColumns = `key, kind, place, name, repository, digest, state, parents, unknown, first_seen, last_seen, changed_at, gone_at, walk`
+const observedColumns = `key, kind, place, name, repository, digest, state, parents, unknown, note, first_seen, last_seen, changed_at, gone_at, walk`
 
 func scanObserved(row interface{ Scan(...any) error }) (o Observed, err error) {
 	var parents string
-	if err := row.Scan(&o.Key, &o.Kind, &o.Place, &o.Name, &o.Repository, &o.Digest, &o.State, &parents, &o.Unknown,
+	if err := row.Scan(&o.Key, &o.Kind, &o.Place, &o.Name, &o.Repository, &o.Digest, &o.State, &parents, &o.Unknown, &o.Note,
 		&o.FirstSeen, &o.LastSeen, &o.ChangedAt, &o.GoneAt, &o.Walk); err != nil {
 		return o, err
 	}
@@ -160,11 +162,11 @@ func SaveObserved(ctx context.Context, q Querier, o Observed) error {
 	if err != nil {
 		return err
 	}
-	_, err = q.Exec(ctx, `INSERT INTO observed(`+observedColumns+`, detail) VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$10,$10,0,$11,$12)
+	_, err = q.Exec(ctx, `INSERT INTO observed(`+observedColumns+`, detail) VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$11,$11,0,$12,$13)
 		ON CONFLICT(key) DO UPDATE SET place=excluded.place, name=excluded.name, repository=excluded.repository, state=excluded.state,
-		parents=excluded.parents, unknown=excluded.unknown, last_seen=excluded.last_seen, gone_at=0, walk=excluded.walk, detail=excluded.detail,
+		parents=excluded.parents, unknown=excluded.unknown, note=excluded.note, last_seen=excluded.last_seen, gone_at=0, walk=excluded.walk, detail=excluded.detail,
 		changed_at=CASE WHEN observed.digest=excluded.digest THEN observed.changed_at ELSE excluded.changed_at END, digest=excluded.digest`,
-		o.Key, o.Kind, o.Place, o.Name, o.Repository, o.Digest, o.State, string(parents), bounded(o.Unknown), o.LastSeen, o.Walk, string(detail))
+		o.Key, o.Kind, o.Place, o.Name, o.Repository, o.Digest, o.State, string(parents), bounded(o.Unknown), bounded(o.Note), o.LastSeen, o.Walk, string(detail))
 	return err
 }
 

@@ -148,3 +148,10 @@ func nextPage(resp *github.Response) string {
 func rateOf(resp *github.Response) notify.Rate {
 	return notify.Rate{Limit: resp.Rate.Limit, Remaining: resp.Rate.Remaining, Reset: resp.Rate.Reset.Time}
 }
+
+// Passing says that an error may be gone the next time: GitHub is away or has troubles of its own. Others stay as long as
+// nobody changes something; rate limits are *notify.RateLimited and neither.
+func (c *Client) Passing(err error) bool {
+	var lost *url.Error
+	return status(err) >= http.StatusInternalServerError || status(err) == 0 && errors.As(err, &lost) && !errors.Is(err, errElsewhere)
+}

@@ -14,6 +14,7 @@ CREATE TABLE observed (
     state      TEXT   NOT NULL DEFAULT '' CHECK (state IN ('', 'archived', 'disabled')),
     parents    TEXT   NOT NULL DEFAULT '[]',
     unknown    TEXT   NOT NULL DEFAULT '',
+    note       TEXT   NOT NULL DEFAULT '',
     detail     TEXT   NOT NULL DEFAULT '{}',
     first_seen BIGINT NOT NULL DEFAULT 0,
     last_seen  BIGINT NOT NULL DEFAULT 0,
