@@ -46,8 +46,7 @@ func apkConstraint(entry string) (name string, rules []string, err error) {
 	if !tagged {
 		version, tag, tagged = strings.Cut(version, "@")
 	}
-	bad := version != "" && strings.TrimLeft(version, apkCompare) == ""
-	if name == "" || bad || tagged && tag == "" {
+	if name == "" || tagged && (tag == "" || strings.ContainsAny(tag, apkCompare+"@!")) || !isAPKRange(version) {
 		return "", nil, fmt.Errorf("%.100q: a package expected, such as \"name\", \"name=1.2-r0\" or \"name@tag\"", entry)
 	}
 	if tagged {
@@ -60,6 +59,15 @@ func apkConstraint(entry string) (name string, rules []string, err error) {
 		rules = append(rules, version)
 	}
 	return name, rules, nil
+}
+
+// isAPKRange says that a text is an operator and a version, a certain build, or nothing.
+func isAPKRange(text string) bool {
+	if text == "" {
+		return true
+	}
+	version := strings.TrimLeft(text, apkCompare)
+	return version != "" && (strings.HasPrefix(text, "><Q") || !strings.ContainsAny(version, apkCompare))
 }
 
 // holdPinned marks the packages of which the world takes exactly one version, or one build.
