@@ -77,6 +77,11 @@ func read(ctx context.Context, img v1.Image, platform string) (*Inventory, error
 	}
 	holdPinned(inv.Packages, inv.Pins)
 	addDNF(tree, inv)
+	more, err := unknown(ctx, tree, db, layers)
+	if err != nil {
+		return nil, err
+	}
+	inv.Unknown = append(inv.Unknown, more...)
 	inv.Fingerprint = fingerprint(tree, cfg)
 	return inv, nil
 }
