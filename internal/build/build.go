@@ -39,6 +39,10 @@ type Request struct {
 	// RepositoryState is the hash of the package repositories' state. When set it is mounted into exactly the
 	// RUN steps that install packages, so that those are not answered from an old cache.
 	RepositoryState string
+	// Fresh is what a fresh build is known by. When set it is mounted into every RUN step, so that none is answered from the
+	// cache of a build with another one; a build that was cut off goes on from what it did. Later builds keep it, or they
+	// would go back to what was there before.
+	Fresh string
 
 	Repository string // where to push, without tag: "127.0.0.1:5000/base/debian"
 	// SourceDateEpoch makes timestamps reproducible; zero leaves them.

@@ -55,7 +55,10 @@ func (l *looking) remember(ctx context.Context, b catalog.Base, busy string) err
 		}
 	}
 	f.Unwatched = r.unwatched
-	var err error
+	err := l.fresh(ctx, b, &f)
+	if err != nil {
+		return err
+	}
 	if f.Attempt, err = l.attempt(ctx, l.inputs(b, f).Key()); err != nil {
 		return err
 	}
@@ -135,7 +138,7 @@ func withUsed(parents []plan.Parent, used map[string]string) []plan.Parent {
 
 // inputs are those of a build now.
 func (l *looking) inputs(b catalog.Base, f plan.Base) plan.Inputs {
-	in := plan.Inputs{Image: b.Name, Recipe: f.Recipe, Platform: b.Platform, State: f.State}
+	in := plan.Inputs{Image: b.Name, Recipe: f.Recipe, Platform: b.Platform, State: f.State, Fresh: f.Fresh}
 	for _, p := range f.Parents {
 		above, _ := l.parent(p.Name)
 		in.Parents = append(in.Parents, plan.Pinned{Parent: p, Digest: above.Digest})
@@ -214,6 +217,9 @@ func (o *Observer) Base(ctx context.Context, c *catalog.Catalog, b catalog.Base)
 			return none, now, err
 		}
 		f.State = s.hash
+	}
+	if err := l.fresh(ctx, b, &f); err != nil {
+		return none, now, err
 	}
 	return l.inputs(b, f), now, ctx.Err()
 }

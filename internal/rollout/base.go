@@ -60,7 +60,10 @@ func (r *Runner) failed(ctx dbos.Context, t Turn, in inputs, f *failure, err err
 	}
 	if in.Key != "" && f.State != store.Skipped {
 		if _, err := durable.Transaction(ctx, r.engine, "remember", func(ctx context.Context, q store.Querier) (bool, error) {
-			return true, r.remember(ctx, q, t.Image, in, f.State, f.Reason, "")
+			if err := r.remember(ctx, q, t.Image, in, f.State, f.Reason, ""); err != nil || f.State != store.Unchanged && f.State != store.NotTaken {
+				return true, err
+			}
+			return true, store.Refreshed(ctx, q, t.Image, in.Fresh, r.cfg.Now().UnixMilli())
 		}); err != nil {
 			return "", err
 		}
@@ -137,7 +140,7 @@ func (r *Runner) inputs(ctx context.Context, t Turn) (inputs, error) {
 
 // pointless says why a rebuild that was only for its parents' sake is not needed: they did not change after all.
 func (r *Runner) pointless(ctx context.Context, t Turn, s plan.Step, in plan.Inputs, now plan.Image) string {
-	if s.Cause != plan.CauseParent || len(s.Parents) == 0 || !now.Exists() {
+	if !s.Follows() || len(s.Parents) == 0 || !now.Exists() {
 		return ""
 	}
 	var why []string
@@ -271,6 +274,9 @@ func (r *Runner) promote(ctx context.Context, t Turn, in inputs, digest string) 
 			return err
 		}
 		if err := r.store.Ledger().In(q).Done(ctx, key, fmt.Sprintf("moved=%v", res.Moved)); err != nil {
+			return err
+		}
+		if err := store.Refreshed(ctx, q, t.Image, in.Fresh, p.At); err != nil {
 			return err
 		}
 		return store.Audit(ctx, q, store.Event{At: p.At, Actor: "rebuilder", Kind: "automation", Rule: "promote", Action: "promote", Object: b.Reference(), Detail: digest})

@@ -76,7 +76,7 @@ func (r *Runner) buildOnce(ctx context.Context, o order) (made, error) {
 	stop := r.watchCancel(ctx, o.Turn, cancel)
 	res, err := r.builder.Build(ctx, build.Request{
 		ID: fmt.Sprintf("%s-%d", id, rec.Started), Image: b.Name, Dir: b.Context, Dockerfile: b.Dockerfile, Target: b.Target, Args: b.Args, Platform: b.Platform,
-		Labels: b.Labels, Pins: pins(o.Inputs), RepositoryState: o.Inputs.State, Repository: b.Image, Log: log,
+		Labels: b.Labels, Pins: pins(o.Inputs), RepositoryState: o.Inputs.State, Fresh: o.Inputs.Fresh, Repository: b.Image, Log: log,
 	})
 	stop()
 	r.hold()

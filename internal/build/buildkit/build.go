@@ -137,12 +137,12 @@ func (a *attempt) options(ctx context.Context) (*client.SolveOpt, error) {
 	}, nil
 }
 
-// setState mounts the repository state into the package steps, in memory.
+// setState mounts the repository state into the package steps, and what a fresh build is known by into all, in memory.
 func setState(src *source, r build.Request) ([]session.Attachable, error) {
-	if r.RepositoryState == "" {
+	if r.RepositoryState == "" && r.Fresh == "" {
 		return nil, nil
 	}
-	lines, _, err := packageSteps(src.dockerfile)
+	lines, err := flags(src.dockerfile, r.RepositoryState != "", r.Fresh != "")
 	if err != nil {
 		return nil, dockerfileError(r, src.dockerfile, err)
 	}
@@ -155,12 +155,18 @@ func setState(src *source, r build.Request) ([]session.Attachable, error) {
 	}
 	src.give(r, marked)
 
-	src.mounts[stateContext] = memory{
+	state := memory{
 		"state": []byte(r.RepositoryState),
 		// Or apt uses an old index when a new one cannot be had, and exits with 0.
 		aptConfig: []byte("APT::Update::Error-Mode \"any\";\n"),
 	}
+	src.mounts[stateContext] = state
 	src.attrs["context:"+stateContext] = "local:" + stateContext
+	if r.Fresh != "" {
+		state["fresh"] = []byte(r.Fresh)
+		src.mounts[freshContext] = memory{"fresh": []byte(r.Fresh)}
+		src.attrs["context:"+freshContext] = "local:" + freshContext
+	}
 	return []session.Attachable{secretsprovider.FromMap(map[string][]byte{aptSecret: []byte(stateTarget + "/" + aptConfig)})}, nil
 }
 

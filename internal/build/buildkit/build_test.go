@@ -275,6 +275,50 @@ func TestRepositoryState(t *testing.T) {
 	})
 }
 
+// A fresh build runs every step again, and what is built later goes on from there: it does not go back to what a step that
+// has nothing to do with packages left in the cache before.
+func TestFreshBuild(t *testing.T) {
+	w := openWorld(t)
+	w.push(t, "base/fresh:1", rootfs(t, map[string]string{"bin/apk": "#!/bin/sh\ncat /proc/sys/kernel/random/uuid > /pkg\n"}))
+	r := w.request(w.context(t, strings.Join([]string{
+		"FROM REG/base/fresh:1 AS builder",
+		"RUN cat /proc/sys/kernel/random/uuid > /download",
+		"FROM REG/base/fresh:1",
+		"COPY --from=builder /download /download",
+		"RUN apk add curl",
+		"RUN cat /download > /copied",
+	}, "\n")))
+	type made struct{ download, copied, pkg string }
+	build := func(state, fresh string) made {
+		t.Helper()
+		r.RepositoryState, r.Fresh = state, fresh
+		_, files := w.build(t, r)
+		for f := range files {
+			if strings.HasPrefix(f, "run") {
+				t.Errorf("left: %s", f)
+			}
+		}
+		return made{files["download"], files["copied"], files["pkg"]}
+	}
+	first := build("state-1", "")
+	slot := build("state-1", "slot-1")
+	if slot.download == first.download || slot.pkg == first.pkg || slot.copied != slot.download {
+		t.Errorf("not fresh: %+v after %+v", slot, first)
+	}
+	if again := build("state-1", "slot-1"); again != slot {
+		t.Errorf("the same fresh build once more is another: %+v after %+v", again, slot)
+	}
+	if patched := build("state-2", "slot-1"); patched.download != slot.download || patched.copied != slot.download || patched.pkg == slot.pkg {
+		t.Errorf("a patch after it: %+v after %+v", patched, slot)
+	}
+	if next := build("state-2", "slot-2"); next.download == slot.download || next.copied != next.download {
+		t.Errorf("the next one: %+v after %+v", next, slot)
+	}
+	if without := build("", "slot-2"); without.copied != without.download || without.pkg == "" {
+		t.Errorf("without a state: %+v", without)
+	}
+}
+
 func TestHalfFetchedIndex(t *testing.T) {
 	w := openWorld(t)
 	w.push(t, "base/deb:1", rootfs(t, map[string]string{

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
@@ -21,6 +20,10 @@ const (
 	// again, the same state finds it. The secret is part of no key and only points apt at a stricter setting.
 	stateFlags = " --mount=type=bind,from=" + stateContext + ",target=" + stateTarget +
 		" --mount=type=secret,id=" + aptSecret + ",env=APT_CONFIG"
+
+	freshContext = "rebuilder-fresh" // the named context that holds what a fresh build is known by
+	// freshFlags go behind the RUN of all other steps of a fresh build, for the same reason.
+	freshFlags = " --mount=type=bind,from=" + freshContext + ",target=" + stateTarget
 )
 
 var runKeyword = regexp.MustCompile(`(?i)^[ \t\v\f\r]*RUN\b`)
@@ -83,12 +86,13 @@ func runInstalls(r *instructions.RunCommand) bool {
 	return argsInstall(r.CmdLine, 0) // exec form
 }
 
-// markSteps puts stateFlags behind the RUN of each of the lines and changes no other byte.
-func markSteps(dockerfile []byte, lines []int) ([]byte, error) {
+// markSteps puts flags behind the RUN of each of the lines and changes no other byte.
+func markSteps(dockerfile []byte, flags map[int]string) ([]byte, error) {
 	split := bytes.SplitAfter(dockerfile, []byte("\n"))
 	var out []byte
 	for i, l := range split {
-		if !slices.Contains(lines, i+1) {
+		flags, ok := flags[i+1]
+		if !ok {
 			out = append(out, l...)
 			continue
 		}
@@ -97,11 +101,37 @@ func markSteps(dockerfile []byte, lines []int) ([]byte, error) {
 			return nil, fmt.Errorf("line %d: expected RUN at the beginning of %q", i+1, bytes.TrimSpace(l))
 		}
 		out = append(out, l[:at[1]]...)
-		out = append(out, stateFlags...)
+		out = append(out, flags...)
 		out = append(out, l[at[1]:]...)
 	}
 	return out, nil
 }
 
-// unmark takes stateFlags out of what people read: step names, Dockerfile lines.
-func unmark(s string) string { return strings.ReplaceAll(s, stateFlags, "") }
+// unmark takes the flags out of what people read: step names, Dockerfile lines.
+func unmark(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, stateFlags, ""), freshFlags, "")
+}
+
+// flags says which RUN steps are run again for a request's sake, and by what.
+func flags(dockerfile []byte, state, fresh bool) (map[int]string, error) {
+	runs, err := runInstructions(dockerfile)
+	if err != nil {
+		return nil, err
+	}
+	out := map[int]string{}
+	if fresh {
+		for _, r := range runs {
+			out[r.line] = freshFlags
+		}
+	}
+	if state {
+		lines, _, err := packageSteps(dockerfile)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range lines {
+			out[l] = stateFlags
+		}
+	}
+	return out, nil
+}

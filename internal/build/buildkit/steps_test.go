@@ -1,6 +1,7 @@
 package buildkit
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -55,7 +56,7 @@ func TestPackageSteps(t *testing.T) {
 			if !slices.Equal(lines, tt.lines) || certain == tt.uncertain {
 				t.Errorf("lines %v, certain %v; want %v, %v", lines, certain, tt.lines, !tt.uncertain)
 			}
-			marked, err := markSteps([]byte(tt.dockerfile), lines)
+			marked, err := markSteps([]byte(tt.dockerfile), flagged(lines))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,6 +71,36 @@ func TestPackageSteps(t *testing.T) {
 	}
 }
 
+func flagged(lines []int) map[int]string {
+	out := map[int]string{}
+	for _, l := range lines {
+		out[l] = stateFlags
+	}
+	return out
+}
+
+func TestFlags(t *testing.T) {
+	const df = "FROM a\nRUN apk add x\nRUN curl y\nFROM b\nRUN cp z\nONBUILD RUN w\n"
+	for _, c := range []struct {
+		state, fresh bool
+		want         map[int]string
+	}{
+		{false, false, map[int]string{}},
+		{true, false, map[int]string{2: stateFlags}},
+		{false, true, map[int]string{2: freshFlags, 3: freshFlags, 5: freshFlags}},
+		{true, true, map[int]string{2: stateFlags, 3: freshFlags, 5: freshFlags}},
+	} {
+		got, err := flags([]byte(df), c.state, c.fresh)
+		if err != nil || !maps.Equal(got, c.want) {
+			t.Errorf("state %v fresh %v: %v %v", c.state, c.fresh, got, err)
+		}
+		marked, err := markSteps([]byte(df), got)
+		if err != nil || unmark(string(marked)) != df {
+			t.Errorf("other bytes than the flags have changed: %q %v", marked, err)
+		}
+	}
+}
+
 func TestMarkStepsIsByteExact(t *testing.T) {
 	in := "# syntax=docker/dockerfile:1\r\nFROM a\r\n\trUn   --network=none \\\r\n\tapk add x\r\nRUN echo RUN\r\nRUN <<EOF\napk add y\nEOF\nCMD [\"sh\"]"
 	want := "# syntax=docker/dockerfile:1\r\nFROM a\r\n\trUn" + stateFlags + "   --network=none \\\r\n\tapk add x\r\nRUN echo RUN\r\nRUN" + stateFlags + " <<EOF\napk add y\nEOF\nCMD [\"sh\"]"
@@ -77,7 +108,7 @@ func TestMarkStepsIsByteExact(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := markSteps([]byte(in), lines)
+	got, err := markSteps([]byte(in), flagged(lines))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +132,7 @@ func FuzzPackageSteps(f *testing.F) {
 		if err != nil || strings.Contains(df, stateFlags) {
 			return
 		}
-		marked, err := markSteps([]byte(df), lines)
+		marked, err := markSteps([]byte(df), flagged(lines))
 		if err != nil {
 			return
 		}
