@@ -260,6 +260,11 @@ func (s *search) rest(images []Image, has map[string]bool) {
 	}
 	s.a.Below, s.a.Unknown = len(s.a.Downstream), len(s.a.NotKnown)
 	s.a.Clean = s.a.Images - s.a.Has - s.a.Below - s.a.Unknown
+	for _, img := range images {
+		if _, ok := below[img.Name]; !ok && s.unread(img) == "" && s.listed[img.Digest].Unknown > 0 {
+			s.a.Partly++
+		}
+	}
 }
 
 // below is what stands on, or is made with, some images, and through which parent: the first in the order of the graph.
@@ -371,6 +376,9 @@ func (s *search) sentence(anywhere bool) string {
 		out += fmt.Sprintf("; %s more %s on those", Thousands(a.Below), verb(a.Below, "stands", "stand"))
 	}
 	out += fmt.Sprintf("; %s not have it; %s unknown", verbed(a.Clean, "does", "do"), Thousands(a.Unknown))
+	if a.Partly > 0 {
+		out += fmt.Sprintf("; %s of those that do not also hold files that are in no package database", Thousands(a.Partly))
+	}
 	if !anywhere {
 		out += "; no package or source of that name was ever seen"
 	}

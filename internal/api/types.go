@@ -394,6 +394,7 @@ type Affected struct {
 	Has        int          `json:"has"`     // have it, each image once
 	Below      int          `json:"below"`   // stand on one that has it, and are not known to have it themselves
 	Clean      int          `json:"clean"`   // were read and do not have it
+	Partly     int          `json:"partly"`  // of Clean: hold files that are in no package database, too
 	Unknown    int          `json:"unknown"` // were not read
 	Found      []Found      `json:"found"`
 	Downstream []Downstream `json:"downstream"`
@@ -492,6 +493,8 @@ type PackageWhy struct {
 	// then of the first of them.
 	Binaries []string `json:"binaries,omitempty"`
 	Pins     []Pin    `json:"pins,omitempty"`
+	// NewerUnknown says why there may be a newer one all the same, when Newer is left out.
+	NewerUnknown string `json:"newer_unknown,omitempty"`
 	// Planned says what the last plan does about it; empty when nothing.
 	Planned string `json:"planned,omitempty"`
 	// In are the images that have it, when this one does not.

@@ -4,17 +4,20 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"rebuilder/internal/graph"
 	"rebuilder/internal/inventory"
+	"rebuilder/internal/patch"
 	"rebuilder/internal/plan"
 	"rebuilder/internal/store"
 )
 
 const lastNodes = 5
 
-// Why tells everything about one image, and where one of its packages comes from when pkg is not empty.
+// Why tells everything about one image, and where one of its packages comes from when pkg is not empty. pkg may be a source,
+// too, or an advisory's id.
 func (r *Reader) Why(ctx context.Context, name, pkg string) (Why, error) {
 	v, err := r.view(ctx)
 	if err != nil {
@@ -189,6 +192,11 @@ func (v *view) start(i Image) (string, time.Time) {
 // packageWhy finds the layer of a package and the image that brought it in.
 func (r *Reader) packageWhy(ctx context.Context, v *view, img Image, chain []Link, pkg string) (PackageWhy, error) {
 	w := PackageWhy{Name: pkg}
+	if id, ok := advisoryID(pkg); ok {
+		w.Name, w.Advisory, w.Unknown = id, true, NoAdvisories
+		w.Sentence = fmt.Sprintf("whether %s hits %s is unknown: %s", id, img.Name, NoAdvisories)
+		return w, nil
+	}
 	if img.Digest == "" {
 		w.Unknown = img.Name + " has no image that could be read: " + img.Sentence
 		w.Sentence = w.Unknown
@@ -203,19 +211,109 @@ func (r *Reader) packageWhy(ctx context.Context, v *view, img Image, chain []Lin
 		w.Sentence = w.Unknown
 		return w, nil
 	}
-	have, found := inv.Package(pkg)
+	have, found := w.find(inv)
 	if !found {
-		w.Sentence = fmt.Sprintf("%s is not among the %s of %s", pkg, Count(len(inv.Packages), "package"), img.Name)
-		return w, nil
+		return w, r.packageElsewhere(ctx, v, &w, img, inv)
 	}
 	w.Installed, w.Version, w.Architecture, w.Source, w.Held = true, have.Version, have.Architecture, have.Source, have.Held
-	w.Layer, w.Layers = have.Layer+1, len(inv.DiffIDs)
+	w.Layer, w.Layers, w.Pins = have.Layer+1, len(inv.DiffIDs), pinsOf(inv, have)
 	w.BroughtBy, w.Proven = v.broughtBy(img.Name, chain, have.Layer)
+	if w.Proven {
+		w.FixedBy = v.lowest(img.Name, chain, w.BroughtBy)
+	}
 	if err := r.newer(ctx, v, &w, img, chain, have); err != nil {
 		return w, err
 	}
+	if w.Newer == nil {
+		w.NewerUnknown = v.unwatched(img, Found{BroughtBy: w.BroughtBy, Proven: w.Proven, FixedBy: w.FixedBy})
+	}
+	w.Planned = v.plannedFor(img, w)
 	w.Sentence = v.packageSentence(w, img)
 	return w, nil
+}
+
+// find is the package of that name, or the first of those that are built from a source of that name.
+func (w *PackageWhy) find(inv *inventory.Inventory) (have inventory.Package, found bool) {
+	if have, found = inv.Package(w.Name); found {
+		return have, true
+	}
+	for _, p := range inv.Packages {
+		if p.Source != w.Name {
+			continue
+		}
+		if !found {
+			have, found = p, true
+		}
+		if !slices.Contains(w.Binaries, p.Name) {
+			w.Binaries = append(w.Binaries, p.Name)
+		}
+	}
+	return have, found
+}
+
+// packageElsewhere says that an image has no such package, and which images have it.
+func (r *Reader) packageElsewhere(ctx context.Context, v *view, w *PackageWhy, img Image, inv *inventory.Inventory) error {
+	if len(inv.Packages) == 0 {
+		w.Unknown = "no packages could be read in " + img.Name
+		w.Sentence = w.Unknown
+		return nil
+	}
+	holdings, err := store.Holdings(ctx, r.Store.Q(), w.Name)
+	if err != nil {
+		return err
+	}
+	has := map[string]bool{}
+	for _, h := range holdings {
+		has[h.Digest] = true
+	}
+	all := v.images()
+	for _, i := range all {
+		if i.Digest != "" && has[i.Digest] {
+			w.In = append(w.In, i.Name)
+		}
+	}
+	w.Sentence = fmt.Sprintf("%s is not among the %s of %s", w.Name, Count(len(inv.Packages), "package"), img.Name)
+	if len(w.In) > 0 {
+		w.Sentence += fmt.Sprintf("; %s of %s have it", Thousands(len(w.In)), Count(len(all), "image"))
+		return nil
+	}
+	w.Sentence += ", nor of any image that was read"
+	near, err := r.near(ctx, w.Name)
+	if len(near) > 0 {
+		w.Sentence += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return err
+}
+
+// plannedFor says what is done about a newer version of a package: by a rollout, by the plan of the last look, or why not.
+func (v *view) plannedFor(img Image, w PackageWhy) string {
+	if w.Newer == nil {
+		return ""
+	}
+	var said []string
+	for _, name := range []string{w.FixedBy, img.Name} {
+		if s := v.inPlan(name); s != "" && !slices.Contains(said, s) {
+			said = append(said, s)
+		}
+	}
+	return strings.Join(said, "; ")
+}
+
+// inPlan says what is done with an image, or why nothing is; empty when there is nothing to say.
+func (v *view) inPlan(name string) string {
+	if n, ok := v.live[name]; ok {
+		return fmt.Sprintf("rollout %s has %s in hand: %s", n.Rollout, name, sentence(n))
+	}
+	if v.snap.Plan == nil {
+		return ""
+	}
+	if s, ok := v.snap.Plan.Find(name); ok {
+		return fmt.Sprintf("plan %s: %s for %s in tier %d", v.snap.Plan.ID, s.Action, name, s.Tier+1)
+	}
+	if not := v.notDone[name]; len(not) > 0 {
+		return fmt.Sprintf("nothing for %s: %s", name, not[0].Reason)
+	}
+	return ""
 }
 
 // broughtBy walks up as long as the parent's layers are the image's and hold the package's layer. proven is false when
@@ -254,7 +352,8 @@ func (r *Reader) newer(ctx context.Context, v *view, w *PackageWhy, img Image, c
 		if !found {
 			continue
 		}
-		if p, has := above.Package(have.Name); has && p.Version != have.Version {
+		p, has := above.Package(have.Name)
+		if order, err := patch.Compare(p.Type, p.Version, have.Version); has && err == nil && order > 0 {
 			w.Newer = &Patch{Package: p.Name, Architecture: p.Architecture, Source: p.Source, From: have.Version, To: p.Version, Repository: l.Parent, FixedBy: l.Parent}
 			w.FixedBy = l.Parent
 			return nil
@@ -265,6 +364,9 @@ func (r *Reader) newer(ctx context.Context, v *view, w *PackageWhy, img Image, c
 
 func (v *view) packageSentence(w PackageWhy, img Image) string {
 	s := fmt.Sprintf("%s has %s %s, in layer %d of %d", img.Name, w.Name, w.Version, w.Layer, w.Layers)
+	if len(w.Binaries) > 0 {
+		s = fmt.Sprintf("%s is a source: %s has %s of it, %s %s in layer %d of %d", w.Name, img.Name, Count(len(w.Binaries), "package"), w.Binaries[0], w.Version, w.Layer, w.Layers)
+	}
 	switch {
 	case w.Proven && w.BroughtBy == img.Name:
 		s += ", which it brought in itself"
@@ -274,8 +376,12 @@ func (v *view) packageSentence(w PackageWhy, img Image) string {
 		s += "; which image brought it in cannot be proven, since the chain stands on older images than today's"
 	}
 	switch {
+	case w.Newer == nil && w.NewerUnknown != "":
+		s += ". Whether there is a newer version is unknown: " + w.NewerUnknown + "."
 	case w.Newer == nil:
 		s += ". No newer version is known."
+	case w.Newer.Held:
+		s += fmt.Sprintf(". %s is published in %s; the image's own rules hold it back.", w.Newer.To, w.Newer.Repository)
 	case w.FixedBy == w.Newer.Repository:
 		s += fmt.Sprintf(". %s has %s already: rebuilding on it fixes it.", w.FixedBy, w.Newer.To)
 	default:

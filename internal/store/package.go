@@ -59,8 +59,9 @@ func list(ctx context.Context, q Querier, inv, was *inventory.Inventory) error {
 			return fmt.Errorf("packages of %s: %w", digest, err)
 		}
 	}
-	_, err := q.Exec(ctx, `INSERT INTO listed(id, digest, packages, layers) VALUES($1,$2,$3,$4)
-		ON CONFLICT(id) DO UPDATE SET packages=excluded.packages, layers=excluded.layers`, id, digest, len(inv.Packages), len(inv.DiffIDs))
+	_, err := q.Exec(ctx, `INSERT INTO listed(id, digest, packages, layers, unknown) VALUES($1,$2,$3,$4,$5)
+		ON CONFLICT(id) DO UPDATE SET packages=excluded.packages, layers=excluded.layers, unknown=excluded.unknown`,
+		id, digest, len(inv.Packages), len(inv.DiffIDs), len(inv.Unknown))
 	return err
 }
 
@@ -254,6 +255,7 @@ func Holdings(ctx context.Context, q Querier, name string) ([]Holding, error) {
 type Contents struct {
 	Packages int
 	Layers   int
+	Unknown  int // sentences on what could not be told of it
 }
 
 // Listed returns the listed inventories by digest.
@@ -263,8 +265,8 @@ func Listed(ctx context.Context, q Querier) (map[string]Contents, error) {
 		Contents
 	}
 	rows, err := Collect(ctx, q, func(s interface{ Scan(...any) error }) (r row, err error) {
-		return r, s.Scan(&r.digest, &r.Packages, &r.Layers)
-	}, `SELECT digest, packages, layers FROM listed`)
+		return r, s.Scan(&r.digest, &r.Packages, &r.Layers, &r.Unknown)
+	}, `SELECT digest, packages, layers, unknown FROM listed`)
 	out := make(map[string]Contents, len(rows))
 	for _, r := range rows {
 		out[r.digest] = r.Contents

@@ -22,7 +22,8 @@ CREATE TABLE listed (
     id       BIGINT NOT NULL PRIMARY KEY,
     digest   TEXT   NOT NULL UNIQUE,
     packages BIGINT NOT NULL DEFAULT 0 CHECK (packages >= 0),
-    layers   BIGINT NOT NULL DEFAULT 0 CHECK (layers >= 0)
+    layers   BIGINT NOT NULL DEFAULT 0 CHECK (layers >= 0),
+    unknown  BIGINT NOT NULL DEFAULT 0 CHECK (unknown >= 0) -- sentences on what could not be told
 );
 
 CREATE TABLE package_in (
