@@ -11,12 +11,13 @@ import (
 // apkDB is the package database of Alpine, Wolfi and what is made of their packages.
 var apkDB = database{
 	family: APK,
-	files: func(*tree) []string {
-		// Either may be a link to the other: a package that is read twice is there once.
-		return []string{"/lib/apk/db/installed", "/usr/lib/apk/db/installed"}
-	},
-	read: readInstalled,
+	files:  func(*tree) []string { return apkDatabases() },
+	read:   readInstalled,
 }
+
+// apkDatabases are the places of the database. Either may be a link to the other: a package that is read twice is there
+// once.
+func apkDatabases() []string { return []string{"/lib/apk/db/installed", "/usr/lib/apk/db/installed"} }
 
 // readInstalled reads the packages of one database. All that are listed are there: a package whose scripts failed is
 // listed, too.

@@ -222,7 +222,7 @@ func FuzzReadAPK(f *testing.F) {
 			if r.Name == "" || r.Version == "" {
 				t.Errorf("incomplete: %+v", r)
 			}
-			fmt.Fprintf(&again, "P:%s\nV:%s\nA:%s\no:%s\n", r.Name, r.Version, r.Architecture, r.Origin)
+			fmt.Fprintf(&again, "P:%s\nV:%s\nA:%s\no:%s\ns:%s\n", r.Name, r.Version, r.Architecture, r.Origin, r.Tag)
 			if !r.Built.IsZero() {
 				fmt.Fprintf(&again, "t:%d\n", r.Built.Unix())
 			}

@@ -16,6 +16,8 @@ type APKRecord struct {
 	Name, Version, Architecture string
 	Origin                      string    // the source package; empty when it does not say
 	Built                       time.Time // zero when it does not say
+	// Tag is, in a database of what is installed, the one of the repositories that it came from; empty for those without.
+	Tag string
 }
 
 // Bounds of what is read from an apk database. A line of a field that is not read may be of any length.
@@ -47,13 +49,14 @@ func ReadAPK(r io.Reader, add func(APKRecord) error) error {
 // would keep every field of every package, and leave out without a word a record that has no name, or that nothing
 // follows.
 type apkBatcher struct {
-	r       *bufio.Reader
-	add     func(APKRecord) error
-	batch   bytes.Buffer
-	number  int // of the line
-	began   int // where the record's lines begin in batch
-	inside  bool
-	records int // in batch, ended
+	r      *bufio.Reader
+	add    func(APKRecord) error
+	batch  bytes.Buffer
+	number int // of the line
+	began  int // where the record's lines begin in batch
+	inside bool
+	tag    string   // of the record
+	tags   []string // of the records in batch that have ended: the parser does not know this field
 }
 
 // line takes one line. Its error is io.EOF when there is none.
@@ -70,6 +73,10 @@ func (b *apkBatcher) line() error {
 		return fmt.Errorf("line %d: a letter and a colon expected, not %.40q", b.number, line)
 	}
 	b.inside = true
+	if line[0] == 's' && !long {
+		b.tag = string(line[2:])
+		return nil
+	}
 	if !apkFieldRead(line[0]) {
 		return b.skip(long)
 	}
@@ -84,7 +91,7 @@ func (b *apkBatcher) line() error {
 	return nil
 }
 
-// apkFieldRead says whether a field is one of those in APKRecord.
+// apkFieldRead says whether a field is one that the parser is to read.
 func apkFieldRead(letter byte) bool {
 	switch letter {
 	case 'P', 'V', 'A', 'o', 't':
@@ -110,8 +117,8 @@ func (b *apkBatcher) end() error {
 		return nil
 	}
 	b.batch.WriteByte('\n')
-	b.inside, b.began = false, b.batch.Len()
-	b.records++
+	b.tags = append(b.tags, b.tag)
+	b.inside, b.began, b.tag = false, b.batch.Len(), ""
 	if b.batch.Len() < apkBatch {
 		return nil
 	}
@@ -124,18 +131,19 @@ func (b *apkBatcher) flush() error {
 	if err != nil {
 		return fmt.Errorf("above line %d: %.200w", b.number, err)
 	}
-	if len(packages) != b.records {
+	if len(packages) != len(b.tags) {
 		return fmt.Errorf("above line %d: a record without a package name", b.number)
 	}
-	for _, p := range packages {
+	for i, p := range packages {
 		if p.Version == "" {
 			return fmt.Errorf("above line %d: package %.100q has no version", b.number, p.Name)
 		}
-		if err := b.add(APKRecord{Name: p.Name, Version: p.Version, Architecture: p.Arch, Origin: p.Origin, Built: p.BuildTime}); err != nil {
+		r := APKRecord{Name: p.Name, Version: p.Version, Architecture: p.Arch, Origin: p.Origin, Built: p.BuildTime, Tag: b.tags[i]}
+		if err := b.add(r); err != nil {
 			return err
 		}
 	}
 	b.batch.Reset()
-	b.began, b.records = 0, 0
+	b.began, b.tags = 0, b.tags[:0]
 	return nil
 }

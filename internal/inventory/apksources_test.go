@@ -167,6 +167,20 @@ func TestAPKWorld(t *testing.T) {
 	}
 }
 
+// apk remembers the tag of what a tagged package brought in.
+func TestAPKTagsOfInstalledPackages(t *testing.T) {
+	tagged := func(name, tag string) string {
+		return strings.TrimSuffix(apkRecord(name, "1-r0"), "\n") + "s:" + tag + "\n\n"
+	}
+	inv := mustRead(t, image(t, []entry{
+		text("etc/apk/world", "a@edge\n"),
+		text("lib/apk/db/installed", tagged("a", "testing")+tagged("b", "edge")+apkRecord("c", "1-r0")+tagged("d", "testing")+apkRecord("e", "1-r0")),
+	}))
+	if got, want := showPins(inv.Pins), "a @edge; b @edge; d @testing"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestAPKWorldErrors(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"a\nb=\n", `/etc/apk/world:2: "b=": a package expected`},

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 )
@@ -11,9 +12,36 @@ const (
 	apkCompare   = "<>=~" // the characters of an operator
 )
 
-// apkPins reads the constraints of the world, the packages that the image asks for by name. Entries that take any
-// version, from repositories without a tag, are none.
+// apkPins reads the constraints of the world, the packages that the image asks for by name, and the tags that apk
+// remembers of packages which tagged ones brought in. Entries of the world that take any version, from repositories
+// without a tag, are none.
 func apkPins(t *tree) ([]Pin, error) {
+	world, err := apkWorldPins(t)
+	if err != nil {
+		return nil, err
+	}
+	tagged := map[string]bool{}
+	for _, p := range world {
+		if strings.HasPrefix(p.Rule, "@") {
+			tagged[p.Packages[0]] = true
+		}
+	}
+	for _, at := range apkDatabases() {
+		err := ReadAPK(bytes.NewReader(t.content(at)), func(r APKRecord) error {
+			if r.Tag != "" && !tagged[r.Name] {
+				tagged[r.Name] = true
+				world = append(world, Pin{Type: APK, Packages: []string{r.Name}, Rule: "@" + r.Tag, Where: at})
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", at, err)
+		}
+	}
+	return world, nil
+}
+
+func apkWorldPins(t *tree) ([]Pin, error) {
 	var pins []Pin
 	n := 0
 	for line := range strings.Lines(string(t.content(apkWorldFile))) {
