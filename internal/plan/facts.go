@@ -31,6 +31,8 @@ type Image struct {
 	DiffIDs   []v1.Hash // its layers
 	FirstSeen time.Time // when this digest was first seen at this reference
 	Unknown   string    // why nothing is known: "connection refused"; then the rest means nothing
+	// Untaken is what an upstream's reference points to now, when Digest is still the one before; nil otherwise.
+	Untaken *Untaken
 }
 
 // Exists says that the reference was there.

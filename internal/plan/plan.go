@@ -142,15 +142,6 @@ func (m *maker) add(s Step) {
 	m.plan.Steps = append(m.plan.Steps, s)
 }
 
-func (m *maker) upstream(name string) {
-	u := m.f.Upstreams[name]
-	if !u.known() {
-		m.skip(NotDone{Image: name, Reason: orMissing(u), Unknown: true})
-		return
-	}
-	m.input(name, u.Digest.String())
-}
-
 // gather lets all images of one application wait for the parents of all of them: they share one pull request.
 func (m *maker) gather() {
 	parents := map[string][]string{}
