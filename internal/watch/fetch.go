@@ -196,5 +196,6 @@ func repositoryName(repo inventory.Repository) string {
 	if u, err := url.Parse(uri); err == nil {
 		uri = shownURL(u)
 	}
-	return strings.Join(append([]string{strings.TrimRight(uri, "/"), repo.Suite}, repo.Components...), " ")
+	words := append([]string{strings.TrimRight(uri, "/"), repo.Suite}, repo.Components...)
+	return strings.TrimSpace(strings.Join(words, " ")) // only deb has suites
 }

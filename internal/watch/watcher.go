@@ -193,6 +193,14 @@ func (e *entry) lock(ctx context.Context) error {
 
 func (e *entry) unlock() { <-e.sem }
 
+// before has the versions offered until now; those that were stored, after a restart.
+func (e *entry) before() map[string][]offer {
+	if e.index != nil {
+		return e.index.packages
+	}
+	return dated(e.published)
+}
+
 func (e *entry) answer() (*Index, error) {
 	if e.index == nil {
 		return nil, e.failed
@@ -319,10 +327,8 @@ func (w *Watcher) read(ctx context.Context, e *entry, next answered, wanted func
 		keep[at] = true
 		used = append(used, p.component+" "+p.identity)
 	}
-	if e.index != nil {
-		if err := e.family.regressed(e.index.packages, packages); err != nil {
-			return err
-		}
+	if err := e.family.regressed(e.before(), packages); err != nil {
+		return err
 	}
 	is := next.head.about()
 	published := date(packages, e.published, is.date)
@@ -386,6 +392,17 @@ func date(packages map[string][]offer, before map[string]int64, now time.Time) m
 		}
 	}
 	return dates
+}
+
+// dated turns dates, as date returns them, into offers again.
+func dated(published map[string]int64) map[string][]offer {
+	packages := map[string][]offer{}
+	for key, at := range published {
+		if f := strings.SplitN(key, " ", 3); len(f) == 3 {
+			packages[f[0]] = append(packages[f[0]], offer{arch: f[1], version: f[2], published: at})
+		}
+	}
+	return packages
 }
 
 func newIndex(repo inventory.Repository, is about, used []string, packages map[string][]offer) *Index {
