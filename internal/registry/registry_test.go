@@ -223,9 +223,13 @@ func TestNotFound(t *testing.T) {
 		{"a:1", "linux/arm64", "for linux/arm64 not found: the image has linux/amd64"},
 		{"b:1", "linux/amd64", "the image has linux/arm64"},
 	} {
-		_, err := c.Resolve(t.Context(), w.host+"/"+x.ref, x.platform)
+		got, err := c.Resolve(t.Context(), w.host+"/"+x.ref, x.platform)
 		if !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("%s %s: %v, want ErrNotFound with %q", x.ref, x.platform, err, x.want)
+		}
+		others := strings.Contains(x.want, "the image has")
+		if (got.Digest() != v1.Hash{}) != others || (len(got.Manifests) > 0) != others || got.Manifest != (v1.Hash{}) || got.Has(x.platform) || others && !got.Has(got.Platforms[0]) {
+			t.Errorf("%s %s: the others are %+v", x.ref, x.platform, got)
 		}
 		var nf *NotFound
 		if !errors.As(err, &nf) {

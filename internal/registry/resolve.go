@@ -39,7 +39,19 @@ func (r Resolved) Digest() v1.Hash {
 	if r.Index != (v1.Hash{}) {
 		return r.Index
 	}
+	for _, only := range r.Manifests {
+		return only
+	}
 	return r.Manifest
+}
+
+// Has says that there is an image for a platform ("linux/amd64").
+func (r Resolved) Has(platform string) bool {
+	want, err := parsePlatform(platform)
+	return err == nil && slices.ContainsFunc(r.Platforms, func(s string) bool {
+		p, err := v1.ParsePlatform(s)
+		return err == nil && p.Satisfies(want)
+	})
 }
 
 // Digest returns what a tag or digest points to now, index or manifest, by one HEAD request. The zero hash, and no
@@ -62,7 +74,8 @@ func (c *Client) Digest(ctx context.Context, ref string) (v1.Hash, error) {
 // Resolve finds the manifest of a platform ("linux/amd64") behind a tag or a digest. With an empty platform only the
 // reference itself is looked up. The answer to a digest seen before costs one HEAD request.
 //
-// errors.Is(err, ErrNotFound) when the repository, the tag or the platform is missing.
+// errors.Is(err, ErrNotFound) when the repository, the tag or the platform is missing; where only the platform is, the
+// answer has the others.
 func (c *Client) Resolve(ctx context.Context, ref, platform string) (Resolved, error) {
 	r, err := c.reference(ref)
 	if err != nil {
@@ -85,7 +98,7 @@ func (c *Client) Resolve(ctx context.Context, ref, platform string) (Resolved, e
 	}
 	got, err := c.selectPlatform(ctx, digestOf(r, head.Digest), want)
 	if err != nil {
-		return Resolved{}, explain("resolve", ref, err)
+		return got, explain("resolve", ref, err)
 	}
 	c.resolved.put(key, got)
 	return got, nil
@@ -174,7 +187,7 @@ func fromIndex(r name.Digest, d *remote.Descriptor, want v1.Platform) (Resolved,
 	}
 	slices.Sort(got.Platforms)
 	if got.Manifest == (v1.Hash{}) {
-		return Resolved{}, noPlatform(r, want, got.Platforms)
+		return got, noPlatform(r, want, got.Platforms)
 	}
 	return got, nil
 }
@@ -198,10 +211,12 @@ func fromManifest(r name.Digest, d *remote.Descriptor, want v1.Platform) (Resolv
 	}
 	p := v1.Platform{OS: cfg.OS, Architecture: cfg.Architecture, Variant: cfg.Variant}
 	p = normal(p)
+	got := Resolved{Platforms: []string{p.String()}, Manifests: map[string]v1.Hash{p.String(): d.Digest}, Size: d.Size, MediaType: string(d.MediaType)}
 	if !p.Satisfies(want) {
-		return Resolved{}, noPlatform(r, want, []string{p.String()})
+		return got, noPlatform(r, want, got.Platforms)
 	}
-	return Resolved{Manifest: d.Digest, Platforms: []string{p.String()}, Manifests: map[string]v1.Hash{p.String(): d.Digest}, Size: d.Size, MediaType: string(d.MediaType)}, nil
+	got.Manifest = d.Digest
+	return got, nil
 }
 
 func noPlatform(r name.Digest, want v1.Platform, have []string) error {

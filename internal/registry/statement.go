@@ -125,7 +125,7 @@ func (m material) claim() (c Claim, ok bool) {
 	} else if at != "" {
 		repo = at
 	}
-	c = Claim{Evidence: Provenance, Platform: platformName(q["platform"])}
+	c = Claim{Evidence: Provenance, Platform: PlatformName(q["platform"])}
 	for _, d := range []string{q["digest"], tag, "sha256:" + m.Digest["sha256"]} {
 		if h, err := v1.NewHash(d); err == nil && c.Digest == (v1.Hash{}) {
 			c.Digest = h
@@ -153,8 +153,8 @@ func reference(repo, tag string) (string, bool) {
 	return ref, true
 }
 
-// platformName is a platform as Resolved has it; empty for what is none.
-func platformName(s string) string {
+// PlatformName is a platform as Resolved has it: "linux/arm64/v8" is "linux/arm64"; empty for what is none.
+func PlatformName(s string) string {
 	if len(s) > maxName {
 		return ""
 	}
