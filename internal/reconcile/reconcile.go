@@ -57,6 +57,8 @@ type Loop struct {
 	wake     chan struct{}
 	once     sync.Mutex // one look at a time
 
+	advisories Advisories // nil: nobody knows of any
+
 	mu   sync.Mutex
 	last Snapshot
 }
@@ -126,20 +128,22 @@ func (l *Loop) Once(ctx context.Context) error {
 	defer l.once.Unlock()
 	l.reload()
 	c := l.Catalog()
-	err := l.look(ctx, c)
+	o := l.look(ctx, c)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	now := l.now()
-	var next time.Time
+	o.at = l.now()
 	l.set(func(s *Snapshot) {
-		next = after(s.Plan, now, c.Watch.Interval)
-		s.Next, s.Problem = next, ""
-		if err != nil {
-			s.Problem = err.Error()
+		o.next = after(s.Plan, o.at, c.Watch.Interval)
+		if o.refresh.After(o.at) && o.refresh.Before(o.next) {
+			o.next = o.refresh
+		}
+		s.Next, s.Problem = o.next, ""
+		if o.problem != nil {
+			s.Problem = o.problem.Error()
 		}
 	})
-	return errors.Join(err, l.beat(ctx, now, next, err))
+	return errors.Join(o.problem, l.beat(ctx, c, o))
 }
 
 // after is when to look again: in time, and not later than the end of the settle window or the first slot in which
@@ -163,14 +167,24 @@ func after(p *plan.Plan, now time.Time, interval time.Duration) time.Time {
 	return next
 }
 
-func (l *Loop) look(ctx context.Context, c *catalog.Catalog) error {
+func (l *Loop) look(ctx context.Context, c *catalog.Catalog) (o outcome) {
+	if o.refresh, o.problem = l.refresh(ctx, c, l.now()); o.problem != nil {
+		return o
+	}
 	p, err := l.plan(ctx, c)
-	if err != nil {
-		return err
+	if o.world, o.judged = p.world, p.judged; err != nil {
+		o.problem = err
+		return o
 	}
-	if err := l.rollouts.Follow(ctx, l.Last().World.Facts); err != nil {
-		l.log.Warn("not everybody could be followed", "error", err)
+	if o.followed = l.rollouts.Follow(ctx, p.world.Facts); o.followed != nil {
+		l.log.Warn("not everybody could be followed", "error", o.followed)
 	}
+	o.problem = l.start(ctx, c, p)
+	return o
+}
+
+// start starts what is due.
+func (l *Loop) start(ctx context.Context, c *catalog.Catalog, p decided) error {
 	if c.Rollout.Automatic && !p.Empty() && !p.held && p.Due(l.now()) {
 		id, err := l.rollouts.Start(ctx, p.Plan, rollout.Actor{Name: "rebuilder", Kind: "automation", Rule: "watch"})
 		if err != nil {
@@ -185,7 +199,9 @@ func (l *Loop) look(ctx context.Context, c *catalog.Catalog) error {
 // decided is a plan, and whether it must not be started without a person.
 type decided struct {
 	*plan.Plan
-	held bool
+	held   bool
+	world  *observe.World // nil when nothing was seen
+	judged error          // why new advisories are not known
 }
 
 // plan looks and decides, and keeps both for whoever asks.
@@ -194,8 +210,12 @@ func (l *Loop) plan(ctx context.Context, c *catalog.Catalog) (decided, error) {
 	if err != nil {
 		return decided{}, err
 	}
+	judged := l.judge(ctx, w.Facts)
+	if judged != nil {
+		l.log.Warn("new advisories are not known", "error", judged)
+	}
 	now := l.now()
-	p := decided{Plan: plan.Make(c, w.Graph, w.Facts, now)}
+	p := decided{Plan: plan.Make(c, w.Graph, w.Facts, now), world: w, judged: judged}
 	if c.Rollout.Automatic && !p.Empty() {
 		n, err := l.again(ctx, c, p.Plan, now)
 		if err != nil {
@@ -407,15 +427,4 @@ func (l *Loop) set(f func(*Snapshot)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f(&l.last)
-}
-
-// beat records the heart beat, so that a loop that stopped is seen.
-func (l *Loop) beat(ctx context.Context, now, next time.Time, problem error) error {
-	w := store.Watcher{Name: "reconcile", LastRun: now.UnixMilli(), NextRun: next.UnixMilli()}
-	if problem == nil {
-		w.LastOK = w.LastRun
-	} else {
-		w.Error = problem.Error()
-	}
-	return store.SaveWatcher(context.WithoutCancel(ctx), l.store.Q(), w)
 }

@@ -211,20 +211,22 @@ func TestHeartbeats(t *testing.T) {
 	w := newWorld(t, at(now))
 	check := func(want store.Watcher) {
 		t.Helper()
-		all, err := store.Watchers(t.Context(), w.st.Q())
-		if err != nil || len(all) != 1 || all[0] != want {
-			t.Errorf("%+v (%v), want %+v", all, err, want)
+		if got := w.heart(want.Name); got != want {
+			t.Errorf("%+v, want %+v", got, want)
 		}
 	}
 	w.once()
 	first := now.UnixMilli()
 	hour := time.Hour.Milliseconds()
-	check(store.Watcher{Name: "reconcile", LastRun: first, LastOK: first, NextRun: first + hour})
+	for _, name := range []string{"reconcile", "packages", "upstreams"} {
+		check(store.Watcher{Name: name, LastRun: first, LastOK: first, NextRun: first + hour})
+	}
 
 	*now = now.Add(time.Minute)
 	w.blind = errBlind
 	_ = w.loop.Once(t.Context())
 	check(store.Watcher{Name: "reconcile", LastRun: now.UnixMilli(), LastOK: first, NextRun: now.UnixMilli() + hour, Error: errBlind.Error()})
+	check(store.Watcher{Name: "packages", LastRun: first, LastOK: first, NextRun: first + hour}) // nobody asked them
 
 	// A daemon that goes down in the middle of a look has seen nothing wrong.
 	w.blind = nil

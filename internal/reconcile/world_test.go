@@ -178,6 +178,9 @@ func (w *world) Gather(ctx context.Context, c *catalog.Catalog) (*observe.World,
 	if w.blind != nil {
 		return nil, w.blind
 	}
+	if err := w.refreshes(ctx); err != nil {
+		return nil, err
+	}
 	var nodes []graph.Node
 	var edges []graph.Edge
 	for _, u := range c.Upstreams {
@@ -194,6 +197,27 @@ func (w *world) Gather(ctx context.Context, c *catalog.Catalog) (*observe.World,
 		return nil, err
 	}
 	return &observe.World{Graph: g, Facts: w.seen}, ctx.Err()
+}
+
+// refreshes adds the fresh builds that are wanted, as internal/observe does.
+func (w *world) refreshes(ctx context.Context) error {
+	all, err := store.Refreshes(ctx, w.st.Q())
+	for name, b := range w.seen.Bases {
+		b.Refresh = nil
+		if r := all[name]; r.Due() {
+			b.Refresh = &plan.Refresh{Wanted: r.Wanted, Cause: plan.Cause(r.Cause), Reason: r.Reason, Since: time.UnixMilli(r.Since)}
+		}
+		w.seen.Bases[name] = b
+	}
+	return err
+}
+
+// refreshed is what a rollout writes when it made a fresh build.
+func (w *world) refreshed(image, wanted string) {
+	w.t.Helper()
+	if err := store.Refreshed(w.t.Context(), w.st.Q(), image, wanted, w.now().UnixMilli()); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // Start writes the rows that a rollout begins with.
