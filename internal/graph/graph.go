@@ -14,6 +14,7 @@ const (
 	Upstream    Kind = "upstream"    // made by somebody else; we only watch its digest
 	Base        Kind = "base"        // built by us from a recipe
 	Application Kind = "application" // built by its own repository
+	Observed    Kind = "observed"    // found by discovery; nobody declared it
 )
 
 // EdgeKind says how a child uses its parent.
