@@ -26,7 +26,7 @@ type family interface {
 
 // families by the type of their repositories and packages.
 func families() map[string]family {
-	return map[string]family{inventory.Deb: debian{}, inventory.APK: apkFamily{}}
+	return map[string]family{inventory.Deb: debian{}, inventory.APK: apkFamily{}, inventory.RPM: rpmFamily{}}
 }
 
 // familyOf finds the family of packages or a repository; those without a type are of deb, the oldest.

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -28,6 +29,8 @@ type validators struct {
 	LastModified string `json:"last_modified,omitempty"`
 	// Root is the address that the head was found at, where a repository has several.
 	Root string `json:"root,omitempty"`
+	// Sum is the SHA-256 of an rpm repository's repomd.xml, which metalinks name.
+	Sum string `json:"sum,omitempty"`
 }
 
 // conditional says that there is something to ask by.
@@ -192,7 +195,7 @@ func releaseURL(repo inventory.Repository, name string) (*url.URL, error) {
 func shownURL(u *url.URL) string { return u.Redacted() }
 
 func repositoryName(repo inventory.Repository) string {
-	uri := repo.URI
+	uri := cmp.Or(repo.URI, repo.Mirrors)
 	if u, err := url.Parse(uri); err == nil {
 		uri = shownURL(u)
 	}
