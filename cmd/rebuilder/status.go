@@ -133,11 +133,7 @@ func (p *printer) watchers(s api.Status) {
 	p.line("Watchers")
 	var rows [][]string
 	for _, w := range s.Watchers {
-		word := "ok"
-		if w.Problem != "" {
-			word = "failed"
-		}
-		row := []string{w.Name, p.state(word), "last success " + p.when(w.LastOK)}
+		row := []string{w.Name, p.state(w.State), "last success " + p.when(w.LastOK)}
 		if !w.NextRun.IsZero() {
 			row = append(row, "next "+p.when(w.NextRun))
 		}

@@ -35,7 +35,7 @@ type gauges struct {
 	r *Reader
 
 	info, images, rollouts, proposals, builds     *prometheus.Desc
-	watcherOK, watcherRun, watcherNext            *prometheus.Desc
+	watcherOK, watcherRun, watcherNext, late      *prometheus.Desc
 	lead, leadNoticed, catalog, planSteps, looked *prometheus.Desc
 }
 
@@ -53,6 +53,7 @@ func newGauges(r *Reader) *gauges {
 		watcherOK:   d("watcher_last_success_timestamp_seconds", "When something that runs again and again last worked; 0: never.", "watcher"),
 		watcherRun:  d("watcher_last_run_timestamp_seconds", "When it last ran, whatever came of it.", "watcher"),
 		watcherNext: d("watcher_next_run_timestamp_seconds", "When it is due again.", "watcher"),
+		late:        d("watcher_late", "1 when it is overdue by more than its own interval.", "watcher"),
 		lead:        d("last_fix_lead_time_seconds", "The newest rollout of a patch: from its publication by the distribution to the last image proven."),
 		leadNoticed: d("last_fix_since_noticed_seconds", "The newest rollout of a patch: from our noticing it to the last image proven."),
 		catalog:     d("catalog_last_reload_successful", "1 when the catalog on disk is the one in use."),
@@ -63,7 +64,7 @@ func newGauges(r *Reader) *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.info, g.images, g.rollouts, g.proposals, g.builds, g.watcherOK, g.watcherRun, g.watcherNext, g.lead, g.leadNoticed, g.catalog, g.planSteps, g.looked} {
+	for _, d := range []*prometheus.Desc{g.info, g.images, g.rollouts, g.proposals, g.builds, g.watcherOK, g.watcherRun, g.watcherNext, g.late, g.lead, g.leadNoticed, g.catalog, g.planSteps, g.looked} {
 		ch <- d
 	}
 }
@@ -177,6 +178,11 @@ func (g *gauges) collectWatchers(ctx context.Context, ch chan<- prometheus.Metri
 		ch <- gauge(g.watcherOK, stamp(at(w.LastOK)), w.Name)
 		ch <- gauge(g.watcherRun, stamp(at(w.LastRun)), w.Name)
 		ch <- gauge(g.watcherNext, stamp(at(w.NextRun)), w.Name)
+		late := 0.0
+		if watcherOf(w).judged(g.r.Now().UTC()).State == WatcherLate {
+			late = 1
+		}
+		ch <- gauge(g.late, late, w.Name)
 	}
 	return nil
 }

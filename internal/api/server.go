@@ -16,7 +16,8 @@
 //	GET  /api/v1/builds/{id}/log           its log as text; ?follow=1 until it ends
 //	GET  /api/v1/audit                     who did what; ?object= action= actor= before= limit=
 //	GET  /api/v1/events                    an event (text/event-stream) whenever something changed
-//	POST /webhooks/github                  a hint to look now
+//	POST /api/v1/refresh                   build bases fresh, at once
+//	POST /webhooks/{name}                  a hint to look now, from the forge (github) or a [[webhook]]
 //	GET  /healthz /readyz /metrics
 //
 // Reading needs no permission: bind the daemon to an address that only those reach who may read. Writing needs the
@@ -35,6 +36,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"rebuilder/internal/catalog"
 	"rebuilder/internal/plan"
 	"rebuilder/internal/rollout"
 	"rebuilder/internal/store"
@@ -64,6 +66,8 @@ type Deps struct {
 	Token string
 	// WebhookSecret is the key of incoming webhooks' signatures. Without one none are taken.
 	WebhookSecret string
+	// Secret returns the secret of a webhook of the catalog; nil: none of them are taken.
+	Secret func(catalog.Webhook) (string, error)
 	// Collectors are further metrics.
 	Collectors []prometheus.Collector
 }
@@ -73,7 +77,6 @@ type Server struct {
 	Reader
 	d       Deps
 	handler http.Handler
-	seen    *deliveries
 }
 
 // New returns a server; it starts nothing.
@@ -87,7 +90,7 @@ func New(d Deps) *Server {
 	if d.Ready == nil {
 		d.Ready = func() error { return nil }
 	}
-	s := &Server{d: d, seen: newDeliveries(rememberedDeliveries),
+	s := &Server{d: d,
 		Reader: Reader{Loop: d.Loop, Store: d.Store, Engine: d.Engine, Now: d.Now, Version: d.Version}}
 	s.handler = s.routes()
 	return s
@@ -117,10 +120,11 @@ func (s *Server) routes() http.Handler {
 	read("/api/v1/audit", s.getAudit)
 	write("/api/v1/plans", s.makePlan)
 	write("/api/v1/plans/{id}/apply", s.applyPlan)
+	write("/api/v1/refresh", s.refresh)
 	mux.HandleFunc("GET /api/v1/images/{rest...}", s.image)
 	mux.HandleFunc("GET /api/v1/builds/{id}/log", s.buildLog)
 	mux.HandleFunc("GET /api/v1/events", s.events)
-	mux.HandleFunc("POST /webhooks/github", s.github)
+	mux.HandleFunc("POST /webhooks/{name}", s.webhook)
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", s.metrics())

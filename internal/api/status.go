@@ -40,7 +40,7 @@ func (r *Reader) Status(ctx context.Context) (Status, error) {
 		return Status{}, err
 	}
 	for _, w := range watchers {
-		s.Watchers = append(s.Watchers, watcherOf(w))
+		s.Watchers = append(s.Watchers, watcherOf(w).judged(v.now))
 	}
 	s.Needs = needs(v, s, images)
 	return s, nil
@@ -99,6 +99,7 @@ func needs(v *view, s Status, images []Image) []Need {
 	if s.Problem != "" {
 		out = append(out, Need{What: "watch", State: "failed", Reason: s.Problem, Next: s.NextLook, Who: "who runs the daemon"})
 	}
+	out = append(out, stopped(s)...)
 	if s.Builder != nil && s.Builder.Problem != "" {
 		out = append(out, Need{What: "builder", State: "unreachable", Reason: s.Builder.Problem, Who: "who runs the daemon"})
 	}

@@ -79,7 +79,10 @@ type Watcher struct {
 	LastRun time.Time `json:"last_run,omitzero"`
 	LastOK  time.Time `json:"last_ok,omitzero"`
 	NextRun time.Time `json:"next_run,omitzero"`
-	Problem string    `json:"problem,omitempty"`
+	Problem string    `json:"problem,omitempty"` // why its last run did not work
+	State   string    `json:"state"`             // ok, failed, or late: it did not run when it should have
+	Since   time.Time `json:"since,omitzero"`    // of late: when it was due; of failed: its last success
+	Who     string    `json:"who,omitempty"`     // who can act
 }
 
 // PlanSummary is the plan of the last look.

@@ -116,7 +116,6 @@ func words() template.FuncMap {
 			return "/api/v1/images/" + strings.ReplaceAll(url.PathEscape(image), "%2F", "/") + "/why"
 		},
 		"outside": outside, "outcomes": api.Outcomes,
-		"late":    func(w api.Watcher, now time.Time) bool { return late(w, now) },
 		"percent": func(n, of int) string { return percent(n, of) },
 	}
 }
@@ -135,12 +134,6 @@ func until(t, now time.Time) string {
 func outside(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
-}
-
-// late says that something that runs again and again did not: it is overdue by more than its own interval.
-func late(w api.Watcher, now time.Time) bool {
-	interval := w.NextRun.Sub(w.LastRun)
-	return !w.NextRun.IsZero() && now.After(w.NextRun.Add(max(interval, time.Minute)))
 }
 
 func percent(n, of int) string {
