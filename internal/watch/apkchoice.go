@@ -10,33 +10,37 @@ import (
 	"rebuilder/internal/patch"
 )
 
-// chooser follows apk: the highest version, from the repositories without a tag. A package that the world wants by a tag
-// comes from those with it as long as they have it. A package that only tagged repositories have comes from those whose
-// tags the world uses: it is there because a tagged one needs it. A newer version that the world's constraints keep away
-// is held, unless another newer one is allowed. What other packages demand of a version is not looked at.
+// chooser follows apk: of what the world's constraints take, the highest version, from the repositories without a tag. A
+// package with a tag comes from the repositories with it, be it older, as long as they have one that is taken. One that
+// only tagged repositories have comes from those whose tags are used: it is there because a tagged one needs it. Where
+// constraints keep a newer version away, and there is no other, that is held. What other packages demand of a version is
+// not looked at.
 func (apkFamily) chooser(inv *inventory.Inventory, indexes []*Index) chooser {
 	world := readWorld(inv.Pins)
 	return func(p inventory.Package) (best ranked, held, ok bool) {
-		var kept ranked
-		any := false
-		for _, o := range world.offers(p, indexes) {
-			if newer, err := patch.Compare(inventory.APK, o.version, p.Version); err != nil || newer <= 0 {
-				continue
-			}
-			switch {
-			case world.allows(p.Name, o.version):
-				if !ok || o.beats(best) {
-					best, ok = o, true
-				}
-			case !any || o.beats(kept):
-				kept, any = o, true
-			}
+		allowed := func(version string) bool { return world.allows(p.Name, version) }
+		best, ok = newestAPK(world.offers(p, indexes, allowed))
+		if ok && isNewerAPK(best.version, p.Version) {
+			return best, false, true
 		}
-		if !ok && any {
-			return kept, true, true
-		}
-		return best, false, ok
+		best, ok = newestAPK(world.offers(p, indexes, func(string) bool { return true }))
+		return best, true, ok && isNewerAPK(best.version, p.Version) && !allowed(best.version)
 	}
+}
+
+func isNewerAPK(version, than string) bool {
+	order, err := patch.Compare(inventory.APK, version, than)
+	return err == nil && order > 0
+}
+
+// newestAPK is the first of the highest version.
+func newestAPK(offers []ranked) (best ranked, ok bool) {
+	for _, o := range offers {
+		if !ok || o.beats(best) {
+			best, ok = o, true
+		}
+	}
+	return best, ok
 }
 
 // apkWorld is what an image's world asks for, by the name of the package.
@@ -64,28 +68,25 @@ func readWorld(pins []inventory.Pin) apkWorld {
 	return w
 }
 
-// offers are those that apk would choose from.
-func (w apkWorld) offers(p inventory.Package, indexes []*Index) []ranked {
-	if tags := w.tags[p.Name]; len(tags) > 0 {
-		if found := offersTagged(p, indexes, tags); len(found) > 0 {
+// offers are those that apk would choose from, of the versions that are taken.
+func (w apkWorld) offers(p inventory.Package, indexes []*Index, takes func(version string) bool) []ranked {
+	for _, tags := range [][]string{w.tags[p.Name], {""}, w.used} {
+		if found := offersTagged(p, indexes, tags, takes); len(found) > 0 {
 			return found
 		}
 	}
-	if found := offersTagged(p, indexes, []string{""}); len(found) > 0 {
-		return found
-	}
-	return offersTagged(p, indexes, w.used)
+	return nil
 }
 
 // offersTagged are those of the indexes with one of the tags, for the package's architecture.
-func offersTagged(p inventory.Package, indexes []*Index, tags []string) []ranked {
+func offersTagged(p inventory.Package, indexes []*Index, tags []string, takes func(version string) bool) []ranked {
 	var all []ranked
 	for _, ix := range indexes {
 		if !slices.Contains(tags, ix.Repository.ID) {
 			continue
 		}
 		for _, o := range ix.packages[p.Name] {
-			if apkFits(p.Architecture, o.arch, ix.Repository.Architectures) {
+			if apkFits(p.Architecture, o.arch, ix.Repository.Architectures) && takes(o.version) {
 				all = append(all, ranked{offer: o, index: ix})
 			}
 		}
