@@ -182,3 +182,6 @@ func (c *Client) Passing(err error) bool {
 	var ne net.Error // url.Error among them: no answer came
 	return errors.As(err, &ne) || passing(err)
 }
+
+// Limited says that a registry has answered with 429: we ask too much.
+func (c *Client) Limited(err error) bool { return status(err) == http.StatusTooManyRequests }

@@ -47,14 +47,14 @@ type Observed struct {
 
 // ObservedParent is an image of the catalog that an observed one stands on, with the evidence.
 type ObservedParent struct {
-	Name      string   `json:"name"` // in the catalog
-	Kind      string   `json:"kind"` // as graph.EdgeKind
-	Evidence  string   `json:"evidence"`
-	Digest    string   `json:"digest,omitempty"`    // the parent's, where that is known
-	Reference string   `json:"reference,omitempty"` // as the Dockerfile has it
-	File      string   `json:"file,omitempty"`
-	Line      int      `json:"line,omitempty"`
-	Platforms []string `json:"platforms,omitempty"` // of the child; empty for all
+	Name      string `json:"name"` // in the catalog
+	Kind      string `json:"kind"` // as graph.EdgeKind
+	Evidence  string `json:"evidence"`
+	Digest    string `json:"digest,omitempty"`    // the parent's, where that is known
+	Platform  string `json:"platform,omitempty"`  // of the child; empty for all
+	Reference string `json:"reference,omitempty"` // as the Dockerfile has it
+	File      string `json:"file,omitempty"`
+	Line      int    `json:"line,omitempty"`
 }
 
 // ObservedDetail is the rest of an observed row.

@@ -33,14 +33,14 @@ func TestObserved(t *testing.T) {
 		}
 		one := store.Observed{
 			Key: "image r/a:1", Kind: store.ObservedImage, Place: "r", Name: "r/a:1", Repository: "r/a", Digest: "d1", LastSeen: 10, Walk: 1,
-			Parents: []store.ObservedParent{{Name: "base/debian", Kind: "inherits", Evidence: "layers", Platforms: []string{"linux/amd64"}}},
+			Parents: []store.ObservedParent{{Name: "base/debian", Kind: "inherits", Evidence: "layers", Platform: "linux/amd64"}},
 			Detail:  store.ObservedDetail{Omitted: 3, Platforms: []store.ObservedPlatform{{Platform: "linux/amd64", DiffIDs: []string{"x"}}}},
 		}
 		save(one)
 		one.LastSeen, one.Walk = 20, 2
 		save(one)
 		if got := get(one.Key); got.FirstSeen != 10 || got.LastSeen != 20 || got.ChangedAt != 10 || got.Walk != 2 || got.Detail.Omitted != 3 ||
-			len(got.Parents) != 1 || got.Parents[0].Platforms[0] != "linux/amd64" || got.Detail.Platforms[0].DiffIDs[0] != "x" {
+			len(got.Parents) != 1 || got.Parents[0].Platform != "linux/amd64" || got.Detail.Platforms[0].DiffIDs[0] != "x" {
 			t.Errorf("seen twice: %+v", got)
 		}
 		one.LastSeen, one.Digest, one.Parents, one.Unknown = 30, "d2", nil, strings.Repeat("x", 5000)

@@ -1,0 +1,188 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"rebuilder/internal/notify"
+	"rebuilder/internal/store"
+)
+
+// forgeWalk walks an organisation.
+type forgeWalk struct {
+	*slice
+	host string // in names: "github.com"
+}
+
+// pushMargin is how much older than our last look a push must be to be sure that the look came after it: the forge tells
+// seconds, and its clock is not ours.
+const pushMargin = 5 * time.Minute
+
+const maxNames = 5 // former names that are kept
+
+func (f *forgeWalk) passing(err error) bool     { return f.cfg.Forge.Passing(err) }
+func (f *forgeWalk) repository(one item) string { return one.name }
+
+func (f *forgeWalk) page(ctx context.Context, cursor string) (items []item, next string, refused int, err error) {
+	repos, next, rate, err := f.cfg.Forge.Repositories(ctx, f.place.org, cursor)
+	f.spend(1)
+	if err != nil {
+		return nil, "", 0, limited(err)
+	}
+	f.reserve(rate)
+	for _, r := range repos {
+		if owner, name, ok := strings.Cut(r.Name, "/"); !ok || owner == "" || name == "" || len(r.Name) > maxName || strings.ContainsAny(r.Name, "?#% \n") || r.ID == 0 {
+			refused++
+			continue
+		}
+		items = append(items, item{name: r.Name, listed: r})
+	}
+	return items, next, refused, nil
+}
+
+func (f *forgeWalk) key(id int64) string { return fmt.Sprintf("repository %s %d", f.host, id) }
+
+// look looks at one repository: without a request when nothing was pushed since the last look, by 1 when the branch did not
+// move, and else by its tree and the Dockerfiles that are new.
+func (f *forgeWalk) look(ctx context.Context, one item) (found, error) {
+	l := one.listed
+	was, had, err := store.GetObserved(ctx, f.cfg.Store.Q(), f.key(l.ID))
+	if err != nil {
+		return found{}, &databaseError{err}
+	}
+	row := store.Observed{Key: f.key(l.ID), Kind: store.ObservedRepository, Name: f.host + "/" + l.Name, Repository: l.Name, State: stateOf(l), Detail: was.Detail}
+	if had && was.Repository != l.Name {
+		row.Detail.Was = append(slices.Clone(was.Detail.Was), was.Repository)
+		row.Detail.Was = row.Detail.Was[max(0, len(row.Detail.Was)-maxNames):]
+	}
+	row.Detail.ID, row.Detail.Fork = l.ID, l.Fork
+	row.Digest = was.Digest
+	if row.State != "disabled" {
+		err = f.read(ctx, l, &row)
+	}
+	if err != nil {
+		return found{}, limited(err)
+	}
+	f.judge(&row)
+	return found{save: []store.Observed{row}}, nil
+}
+
+// stateOf says that a repository cannot be pushed to.
+func stateOf(l notify.Listed) string {
+	switch {
+	case l.Disabled:
+		return "disabled"
+	case l.Archived:
+		return "archived"
+	}
+	return ""
+}
+
+// read brings the row's commit and Dockerfiles up to date.
+func (f *forgeWalk) read(ctx context.Context, l notify.Listed, row *store.Observed) error {
+	d := &row.Detail
+	now, pushed := f.cfg.Now().UnixMilli(), l.PushedAt.UnixMilli()
+	same := d.Branch == l.Branch && d.LookedAt > 0
+	if same && !l.PushedAt.IsZero() && d.PushedAt == pushed && pushed < d.LookedAt-pushMargin.Milliseconds() {
+		return nil
+	}
+	commit, err := f.head(ctx, l)
+	if err != nil {
+		return err
+	}
+	switch {
+	case commit == "" && row.Digest != "":
+		return fmt.Errorf("branch %s of %s, which had commits: %w", l.Branch, l.Name, notify.ErrNotFound)
+	case commit == "":
+		d.Files, d.Unread = nil, ""
+	case !same || commit != row.Digest:
+		if err := f.dockerfiles(ctx, l.Name, commit, d); err != nil {
+			return err
+		}
+	}
+	row.Digest, d.Branch, d.PushedAt, d.LookedAt = commit, l.Branch, pushed, now
+	return nil
+}
+
+// head is the commit of the default branch; empty when there is none.
+func (f *forgeWalk) head(ctx context.Context, l notify.Listed) (commit string, err error) {
+	if l.Branch == "" {
+		return "", nil
+	}
+	commit, err = f.cfg.Forge.Head(ctx, l.Name, l.Branch)
+	f.spend(1)
+	if errors.Is(err, notify.ErrNotFound) {
+		return "", nil
+	}
+	return commit, err
+}
+
+// judge says what the Dockerfiles that were read mean for the catalog of now, and what is not known.
+func (f *forgeWalk) judge(row *store.Observed) {
+	var unknown []string
+	row.Parents = nil
+	for _, file := range row.Detail.Files {
+		if file.Problem != "" {
+			unknown = append(unknown, file.Problem)
+		}
+		for _, ref := range file.References {
+			if ref.Name == "" {
+				unknown = append(unknown, fmt.Sprintf("%s:%d names an image by a variable that has no value there", file.Path, ref.Line))
+				continue
+			}
+			name, exact, ok := f.known.find(ref.Name)
+			if !ok {
+				continue
+			}
+			if !exact {
+				unknown = append(unknown, fmt.Sprintf("%s:%d names %s by %q, which is not the tag that it moves", file.Path, ref.Line, name, ref.Name))
+			}
+			row.Parents = append(row.Parents, store.ObservedParent{Name: name, Kind: ref.Kind, Evidence: "recipe", Reference: ref.Name, File: file.Path, Line: ref.Line})
+		}
+	}
+	if row.Detail.Unread != "" {
+		unknown = append(unknown, row.Detail.Unread)
+	}
+	if row.State == "disabled" {
+		unknown = append(unknown, "the forge has disabled the repository, so that it cannot be read")
+	}
+	row.Unknown = strings.Join(unknown, "; ")
+	row.Note = noteOf(row)
+}
+
+func noteOf(row *store.Observed) string {
+	var notes []string
+	if row.State == "archived" {
+		notes = append(notes, "archived: nothing can be proposed to it")
+	}
+	if row.Detail.Fork {
+		notes = append(notes, "a fork")
+	}
+	if was := row.Detail.Was; len(was) > 0 {
+		notes = append(notes, "was "+was[len(was)-1])
+	}
+	return strings.Join(notes, "; ")
+}
+
+// verify asks for a repository that the walk did not see.
+func (f *forgeWalk) verify(ctx context.Context, row store.Observed) (found, error) {
+	if !f.wanted(row.Repository) {
+		return found{forget: []string{row.Key}}, nil
+	}
+	l, err := f.cfg.Forge.Repository(ctx, row.Repository)
+	f.spend(1)
+	owner, _, _ := strings.Cut(l.Name, "/")
+	switch {
+	case errors.Is(err, notify.ErrNotFound):
+		return found{gone: []string{row.Key}}, nil
+	case err != nil:
+		return found{}, limited(err)
+	case l.ID != row.Detail.ID, !strings.EqualFold(owner, f.place.org):
+		return found{gone: []string{row.Key}}, nil // another one has the name now, or it went to another organisation
+	}
+	return f.look(ctx, item{name: l.Name, listed: l})
+}
