@@ -22,8 +22,8 @@ import (
 const (
 	exitOK      = 0
 	exitError   = 1
-	exitChanges = 2  // plan --exit-code: there is something to do
-	exitUnknown = 3  // plan --exit-code: nothing to do as far as is known, and something is not known
+	exitChanges = 2  // plan --exit-code: there is something to do; affected --exit-code: an image is affected
+	exitUnknown = 3  // none of that as far as is known, and something is not known; or a question without an answer
 	exitUsage   = 64 // the command was not understood
 )
 

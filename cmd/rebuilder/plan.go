@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,7 +17,8 @@ func newPlan(c *cli) *cobra.Command {
 		Use:   "plan [ID]",
 		Short: "Look now and show what would be done, and what not, each with its reason",
 		Long: `Look at registries, package repositories and the forge now, and show what would be done: exactly what
-"rebuilder apply" with the printed id does. Nothing is started. With an ID, show a plan that was made before.`,
+"rebuilder apply" with the printed id does, how far that reaches, and about how long the rebuilds take, as far as past
+builds tell. Nothing is started. With an ID, show a plan that was made before; how far it reaches is always as of now.`,
 		Args: wants(0, 1, "a plan's id"),
 	}
 	o := output(cmd, "table", "json")
@@ -67,6 +70,7 @@ func (p *printer) plan(pl api.Plan, stored bool) {
 	p.line("Looked   at %s, %s, %d unknown", api.Count(pl.Images, "image"), p.when(pl.AsOf), pl.Unknown)
 	p.steps(pl.Steps)
 	p.notDone(pl.NotDone)
+	p.impact(pl)
 	p.line("Plan     %s", totals(pl))
 	switch {
 	case len(pl.Steps) == 0:
@@ -94,6 +98,78 @@ func nothingToDo(pl api.Plan) string {
 		return "Nothing to do now: see the reasons above."
 	}
 	return "Nothing to do."
+}
+
+// impact says how far a plan reaches, and about how long it takes.
+func (p *printer) impact(pl api.Plan) {
+	im := pl.Impact
+	if im == nil || len(pl.Steps) == 0 {
+		return
+	}
+	p.line("Reaches  %s", reach(im))
+	for i, t := range im.Tiers {
+		p.line("%s%s", label("By tier", i), tier(t))
+	}
+	for i, o := range im.Owners {
+		if i == maxOwners {
+			p.line("%s… %d more owners (-o json has all)", label("", i), len(im.Owners)-i)
+			break
+		}
+		p.line("%s%s: %s", label("By owner", i), owner(o), kinds(o.Kinds))
+	}
+	p.line("Time     %s", im.Estimate.Sentence)
+}
+
+const maxOwners = 8
+
+// label stands before the first line of several.
+func label(s string, i int) string {
+	if i > 0 {
+		s = ""
+	}
+	return fmt.Sprintf("%-9s", s)
+}
+
+func reach(im *api.Impact) string {
+	all := im.Reached + len(im.Below)
+	s := fmt.Sprintf("%d of %s: %s", all, api.Count(im.Images, "image"), kinds(im.Kinds))
+	if n := len(im.Below); n > 0 {
+		s += fmt.Sprintf("; for %d of them, which stand below, nothing is done yet", n)
+	}
+	return s
+}
+
+func tier(t api.Share) string {
+	if t.Tier == 0 {
+		return "below: " + kinds(t.Kinds)
+	}
+	return fmt.Sprintf("%d: %s", t.Tier, kinds(t.Kinds))
+}
+
+func owner(s api.Share) string {
+	if s.Owner == "" {
+		return "of nobody"
+	}
+	return s.Owner
+}
+
+// kinds says how many images of which kind, those that we build first.
+func kinds(n map[string]int) string {
+	order := []string{"upstream", "base", "application"}
+	for _, k := range slices.Sorted(maps.Keys(n)) {
+		if !slices.Contains(order, k) {
+			order = append(order, k)
+		}
+	}
+	var out []string
+	for _, k := range order {
+		if n[k] > 0 && k == "observed" {
+			out = append(out, fmt.Sprintf("%d observed", n[k]))
+		} else if n[k] > 0 {
+			out = append(out, api.Count(n[k], k))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 func (p *printer) steps(steps []api.Step) {

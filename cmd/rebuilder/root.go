@@ -26,8 +26,9 @@ type cli struct {
 const exitTable = `Exit codes:
   0   it worked
   1   it did not; what is wrong and what to do is on standard error
-  2   plan --exit-code: there is something to do
-  3   plan --exit-code: nothing to do as far as is known, but something is not known
+  2   plan --exit-code: there is something to do; affected --exit-code: an image is affected
+  3   with --exit-code: none of that as far as is known, but something is not known;
+      affected and why: the question cannot be answered at all, as of an advisory without a source of advisories
   64  the command was not understood
   130 interrupted`
 
@@ -35,8 +36,8 @@ const exitTable = `Exit codes:
 func verbs(c *cli) []*cobra.Command {
 	return []*cobra.Command{
 		grouped("daemon", newDemo()), grouped("daemon", newInit()), grouped("daemon", newCatalog()), grouped("daemon", newServe()),
-		grouped("ask", newStatus(c)), grouped("ask", newPlan(c)), grouped("ask", newApply(c)), grouped("ask", newRollouts(c)),
-		grouped("ask", newGraph(c)), grouped("ask", newWhy(c)), grouped("ask", newLogs(c)),
+		grouped("ask", newStatus(c)), grouped("ask", newPlan(c)), grouped("ask", newApply(c)), grouped("ask", newRefresh(c)), grouped("ask", newRollouts(c)),
+		grouped("ask", newImages(c)), grouped("ask", newGraph(c)), grouped("ask", newWhy(c)), grouped("ask", newAffected(c)), grouped("ask", newLogs(c)),
 		grouped("more", newVersion()), newBuildkitd(),
 	}
 }
@@ -60,7 +61,8 @@ that stand on them, and prove that it arrived.
   rebuilder catalog check       see whether it is right
   rebuilder serve               run the daemon
   rebuilder status              how things are, and what needs you
-  rebuilder why IMAGE           everything about one image`,
+  rebuilder why IMAGE           everything about one image
+  rebuilder affected PACKAGE    which images have it`,
 		Args:                       wants(0, 0, "a command"),
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors:              true,
@@ -134,6 +136,14 @@ type format struct {
 func output(cmd *cobra.Command, allowed ...string) *format {
 	f := &format{allowed[0], allowed}
 	cmd.Flags().VarP(f, "output", "o", "how to print: "+strings.Join(allowed, ", "))
+	if slices.Contains(allowed, "json") {
+		cmd.Flags().BoolFunc("json", "the same as -o json", func(on string) error {
+			if on == "false" {
+				return nil
+			}
+			return f.Set("json")
+		})
+	}
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(allowed, cobra.ShellCompDirectiveNoFileComp)) // only fails when there is no such flag
 	return f
 }

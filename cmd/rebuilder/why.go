@@ -11,12 +11,18 @@ import (
 
 func newWhy(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "why IMAGE [PACKAGE]",
+		Use:   "why IMAGE [PACKAGE|CVE]",
 		Short: "Everything about one image: what it stands on, what is newer, what is waited for",
 		Long: `Say what an image stands on and on what evidence, whether it is current, which patches are available and who must
-bring them in, what was done with it last, and what is waited for. With PACKAGE, say which layer and which image brought
-that package in, and whether a newer one is known.`,
-		Args:              wants(1, 2, "an image", "see all: rebuilder graph"),
+bring them in, what was done with it last, and what is waited for.
+
+With PACKAGE, say which layer and which image brought that package in, what holds or pins it, whether a newer one is known,
+who can bring it in, and what is planned. PACKAGE may be a source: openssl explains libssl3.
+
+With an advisory's id the answer is "unknown", exit status 3, as long as no source of advisories is configured.`,
+		Example: `  rebuilder why web
+  rebuilder why web openssl`,
+		Args:              wants(1, 2, "an image", "see all: rebuilder images"),
 		ValidArgsFunction: c.completeImages,
 	}
 	o := output(cmd, "table", "json")
@@ -26,7 +32,10 @@ that package in, and whether a newer one is known.`,
 			return err
 		}
 		if o.value == "json" {
-			return printJSON(cmd, w)
+			if err := printJSON(cmd, w); err != nil {
+				return err
+			}
+			return whyVerdict(w)
 		}
 		clean(&w)
 		p := c.printer(cmd, w.Now)
@@ -35,9 +44,17 @@ that package in, and whether a newer one is known.`,
 		} else {
 			p.why(w)
 		}
-		return nil
+		return whyVerdict(w)
 	}
 	return cmd
+}
+
+// whyVerdict is the exit status: a question without an answer never ends as if all were well.
+func whyVerdict(w api.Why) error {
+	if w.Package != nil && w.Package.Advisory {
+		return &exit{code: exitUnknown}
+	}
+	return nil
 }
 
 func (p *printer) why(w api.Why) {
@@ -54,6 +71,9 @@ func (p *printer) why(w api.Why) {
 	p.links("Stands on", "nothing that the catalog names", w.Chain)
 	if len(w.Uses) > 0 {
 		p.links("Uses also", "", w.Uses)
+	}
+	for _, d := range w.Disagreements {
+		p.line("But      %s", d)
 	}
 	p.patches(w)
 	p.waits(w.Waits)
@@ -89,6 +109,9 @@ func standing(l api.Link) string {
 	case "proven":
 		return "proven by its layers"
 	case "older":
+		if l.Evidence == "layers" && l.Digest != "" && l.Digest != l.ParentDigest {
+			return "stands on " + api.Short(l.Digest) + ", an older one, as its layers show"
+		}
 		return "stands on an older one, as its layers show"
 	}
 	if l.Note != "" {
@@ -173,6 +196,7 @@ func (p *printer) whyPackage(w api.Why) {
 	k := w.Package
 	p.line("%s  (%s)", k.Sentence, p.asOf(w.AsOf))
 	if !k.Installed {
+		p.in(k.In)
 		return
 	}
 	for _, l := range w.Chain {
@@ -182,11 +206,32 @@ func (p *printer) whyPackage(w api.Why) {
 		}
 	}
 	source := ""
-	if k.Source != "" && k.Source != k.Name {
+	if k.Source != "" && k.Source != k.Name && len(k.Binaries) == 0 {
 		source = ", from source " + k.Source
 	}
 	p.line("Version  %s (%s%s)%s", k.Version, k.Architecture, source, held(k.Held))
+	if len(k.Binaries) > 1 {
+		p.line("Packages %s", strings.Join(k.Binaries, ", "))
+	}
+	for _, pin := range k.Pins {
+		p.line("Pinned   %s, in %s of the image", pin.Rule, pin.Where)
+	}
+	p.newer(k)
+	if k.FixedBy != "" {
+		p.line("%s", fix(k, w.Image.Name))
+	}
+	if k.Newer != nil {
+		if k.Planned != "" {
+			p.line("Planned  %s", k.Planned)
+		}
+		p.waits(w.Waits)
+	}
+}
+
+func (p *printer) newer(k *api.PackageWhy) {
 	switch q := k.Newer; {
+	case q == nil && k.NewerUnknown != "":
+		p.line("Newer    unknown: %s", k.NewerUnknown)
 	case q == nil:
 		p.line("Newer    none is known")
 	case q.PublishedAt.IsZero():
@@ -194,12 +239,19 @@ func (p *printer) whyPackage(w api.Why) {
 	default:
 		p.line("Newer    %s in %s, published %s", q.To, q.Repository, p.when(q.PublishedAt))
 	}
-	if k.FixedBy != "" {
-		p.line("Fix      %s", fix(k, w.Image.Name))
+}
+
+// in lists the images that have what another one has not.
+func (p *printer) in(images []string) {
+	const most = 10
+	if len(images) == 0 {
+		return
 	}
-	if k.Newer != nil {
-		p.waits(w.Waits)
+	line := "In       " + strings.Join(images[:min(len(images), most)], ", ")
+	if n := len(images) - most; n > 0 {
+		line += fmt.Sprintf(" and %d more: rebuilder affected", n)
 	}
+	p.line("%s", line)
 }
 
 func held(h bool) string {
@@ -211,10 +263,14 @@ func held(h bool) string {
 
 func fix(k *api.PackageWhy, image string) string {
 	switch {
+	case k.Newer == nil:
+		return "Fixable  by a rebuild of " + k.FixedBy + ", once there is a newer one"
+	case k.Newer.Held:
+		return "Fixable  by a rebuild of " + k.FixedBy + ", once its rules let the newer one in"
 	case k.FixedBy == image:
-		return "rebuild " + image
-	case k.Newer != nil && k.Newer.Repository == k.FixedBy:
-		return fmt.Sprintf("stand %s on %s as it is now", image, k.FixedBy)
+		return "Fix      rebuild " + image
+	case k.Newer.Repository == k.FixedBy:
+		return fmt.Sprintf("Fix      stand %s on %s as it is now", image, k.FixedBy)
 	}
-	return fmt.Sprintf("rebuild %s, then stand %s on it", k.FixedBy, image)
+	return fmt.Sprintf("Fix      rebuild %s, then stand %s on it", k.FixedBy, image)
 }

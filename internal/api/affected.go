@@ -371,11 +371,7 @@ func (r *Reader) near(ctx context.Context, name string) ([]string, error) {
 // sentence is the answer in one line.
 func (s *search) sentence(anywhere bool) string {
 	a := s.a
-	out := fmt.Sprintf("%s is in %s of %s", s.words(), Thousands(a.Has), Count(a.Images, "image"))
-	if a.Below > 0 {
-		out += fmt.Sprintf("; %s more %s on those", Thousands(a.Below), verb(a.Below, "stands", "stand"))
-	}
-	out += fmt.Sprintf("; %s not have it; %s unknown", verbed(a.Clean, "does", "do"), Thousands(a.Unknown))
+	out := fmt.Sprintf("%s is in %s of %s%s; %s not have it; %s unknown", s.words(), Thousands(a.Has), Count(a.Images, "image"), belowWords(a), verbed(a.Clean, "does", "do"), Thousands(a.Unknown))
 	if a.Partly > 0 {
 		out += fmt.Sprintf("; %s of those that do not also hold files that are in no package database", Thousands(a.Partly))
 	}
@@ -383,6 +379,20 @@ func (s *search) sentence(anywhere bool) string {
 		out += "; no package or source of that name was ever seen"
 	}
 	return out
+}
+
+// belowWords says how many images are below those that were found; empty when none is.
+func belowWords(a *Affected) string {
+	if a.Below == 0 {
+		return ""
+	}
+	unread := 0
+	for _, d := range a.Downstream {
+		if !d.Read {
+			unread++
+		}
+	}
+	return fmt.Sprintf("; %s more %s on those or %s made with them, %s of them not read", Thousands(a.Below), verb(a.Below, "stands", "stand"), verb(a.Below, "is", "are"), Thousands(unread))
 }
 
 func verb(n int, one, many string) string {

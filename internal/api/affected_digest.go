@@ -177,15 +177,11 @@ func (v *view) digestRest(a *Affected, images []Image, has map[string]bool, on p
 }
 
 func digestSentence(a *Affected, read store.Read, layers bool) string {
-	what := Short(a.Name)
+	out := fmt.Sprintf("%s of %s %s %s, %s on it or %s it%s; %s not; %s unknown", Thousands(a.Has), Count(a.Images, "image"), verb(a.Has, "is", "are"), Short(a.Name),
+		verb(a.Has, "stands", "stand"), verb(a.Has, "names", "name"), belowWords(a), verbed(a.Clean, "does", "do"), Thousands(a.Unknown))
 	if read.Image != "" {
-		what += ", read as " + read.Image + ","
+		out += "; it was read as " + read.Image
 	}
-	out := fmt.Sprintf("%s is in %s of %s", what, Thousands(a.Has), Count(a.Images, "image"))
-	if a.Below > 0 {
-		out += fmt.Sprintf("; %s more %s on those", Thousands(a.Below), verb(a.Below, "stands", "stand"))
-	}
-	out += fmt.Sprintf("; %s not; %s unknown", verbed(a.Clean, "does", "do"), Thousands(a.Unknown))
 	if !layers {
 		out += "; its layers are not known, so that only those are found that name it"
 	}

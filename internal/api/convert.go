@@ -114,7 +114,7 @@ func buildOf(b store.Build) Build {
 }
 
 func edgeOf(e graph.Edge) Edge {
-	return Edge{Parent: e.Parent, Child: e.Child, Kind: string(e.Kind), Evidence: string(e.Evidence), Where: e.Where}
+	return Edge{Parent: e.Parent, Child: e.Child, Kind: string(e.Kind), Evidence: string(e.Evidence), Platform: e.Platform, Digest: e.Digest, Where: e.Where}
 }
 
 func watcherOf(w store.Watcher) Watcher {

@@ -70,7 +70,7 @@ func estimateSentence(e plan.Estimate, parallel int) string {
 	case n > 0:
 		out += fmt.Sprintf("; %s have none and count as the median of the others", strings.Join(e.Never, ", "))
 	}
-	return out + fmt.Sprintf("; %d at once)", parallel)
+	return out + fmt.Sprintf("; %s at once)", Count(parallel, "build"))
 }
 
 func noneOf(n int) string {

@@ -195,7 +195,7 @@ func (r *Reader) Graph(ctx context.Context) (Graph, error) {
 	if err != nil {
 		return Graph{}, err
 	}
-	g := Graph{Now: v.now, AsOf: v.asOf(), Images: v.images(), Edges: []Edge{}}
+	g := Graph{Now: v.now, AsOf: v.asOf(), Images: v.images(), Edges: []Edge{}, Disagreements: []Disagreement{}}
 	g.Fleet = fleet(g.Images)
 	names := map[string]bool{}
 	for _, i := range g.Images {
@@ -205,6 +205,11 @@ func (r *Reader) Graph(ctx context.Context) (Graph, error) {
 		for _, e := range w.Graph.Edges() {
 			if names[e.Parent] && names[e.Child] { // the catalog may be newer than the look
 				g.Edges = append(g.Edges, edgeOf(e))
+			}
+		}
+		for _, d := range w.Graph.Disagreements() {
+			if names[d.Image] {
+				g.Disagreements = append(g.Disagreements, Disagreement{Image: d.Image, Platform: d.Platform, Sentence: d.Sentence})
 			}
 		}
 	}

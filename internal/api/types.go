@@ -325,6 +325,15 @@ type Graph struct {
 	Fleet  Fleet     `json:"fleet"`
 	Images []Image   `json:"images"`
 	Edges  []Edge    `json:"edges"`
+	// Disagreements are where the evidence does not fit together.
+	Disagreements []Disagreement `json:"disagreements"`
+}
+
+// Disagreement is what a recipe or a claim says of an image, and is not so as far as is believed.
+type Disagreement struct {
+	Image    string `json:"image"`
+	Platform string `json:"platform,omitempty"`
+	Sentence string `json:"sentence"` // about Image, without its name
 }
 
 // Edge says that Child is built on Parent, and why that is believed.
@@ -332,7 +341,9 @@ type Edge struct {
 	Parent   string `json:"parent"`
 	Child    string `json:"child"`
 	Kind     string `json:"kind"`
-	Evidence string `json:"evidence"`
+	Evidence string `json:"evidence"`           // recipe, annotation, provenance or layers, which are proof
+	Platform string `json:"platform,omitempty"` // left out: all that are known
+	Digest   string `json:"digest,omitempty"`   // of the parent: what the child stands on or, of a recipe, will
 	Where    string `json:"where,omitempty"`
 }
 
@@ -349,6 +360,8 @@ type Why struct {
 	Last    []Node      `json:"last"` // what rollouts did with it, newest first
 	LogTail []string    `json:"log_tail,omitempty"`
 	Package *PackageWhy `json:"package,omitempty"`
+	// Disagreements are where what is known of it does not fit together, a sentence each.
+	Disagreements []string `json:"disagreements,omitempty"`
 }
 
 // Link is one edge of the chain, as it is today.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -38,7 +39,7 @@ func (r *Reader) Why(ctx context.Context, name, pkg string) (Why, error) {
 	for _, n := range last {
 		w.Last = append(w.Last, nodeOf(n))
 	}
-	w.Waits = v.waits(img)
+	w.Waits, w.Disagreements = v.waits(img), v.disagreements(name)
 	if w.LogTail, err = r.logTail(ctx, last); err != nil {
 		return Why{}, err
 	}
@@ -76,9 +77,7 @@ func (v *view) chain(name string) []Link {
 		if !ok {
 			return out
 		}
-		edges := g.Parents(name)
-		i := slices.IndexFunc(edges, func(e graph.Edge) bool { return e.Parent == parent && e.Kind == graph.Inherits })
-		out = append(out, v.link(edges[i]))
+		out = append(out, v.link(inherited(g, name, parent)))
 		name = parent
 	}
 	return out
@@ -90,9 +89,45 @@ func (v *view) uses(name string) []Link {
 	if v.snap.World == nil {
 		return out
 	}
-	for _, e := range v.snap.World.Graph.Parents(name) {
+	for _, e := range v.snap.World.Graph.Believed(name) {
 		if e.Kind != graph.Inherits {
 			out = append(out, v.link(e))
+		}
+	}
+	return out
+}
+
+// inherited is the edge by which an image inherits from its parent: with the strongest evidence, and the line of the recipe
+// that names the parent, if one does.
+func inherited(g *graph.Graph, child, parent string) (best graph.Edge) {
+	where := ""
+	for _, e := range g.Parents(child) { // the strongest first
+		if e.Parent != parent || e.Kind != graph.Inherits {
+			continue
+		}
+		if best.Parent == "" {
+			best = e
+		}
+		where = cmp.Or(where, e.Where)
+	}
+	best.Where = cmp.Or(best.Where, where)
+	return best
+}
+
+// disagreements are where what is known of an image does not fit together, a sentence each.
+func (v *view) disagreements(name string) []string {
+	var out []string
+	if v.snap.World == nil {
+		return out
+	}
+	g := v.snap.World.Graph
+	around := []string{name}
+	for _, e := range g.Parents(name) {
+		around = append(around, e.Parent)
+	}
+	for _, d := range g.Subgraph(around...).Disagreements() {
+		if d.Image == name {
+			out = append(out, strings.TrimSpace(d.Platform+" "+d.Sentence))
 		}
 	}
 	return out
@@ -308,7 +343,7 @@ func (v *view) inPlan(name string) string {
 		return ""
 	}
 	if s, ok := v.snap.Plan.Find(name); ok {
-		return fmt.Sprintf("plan %s: %s for %s in tier %d", v.snap.Plan.ID, s.Action, name, s.Tier+1)
+		return fmt.Sprintf("plan %s has %s in tier %d (%s)", v.snap.Plan.ID, name, s.Tier+1, s.Action)
 	}
 	if not := v.notDone[name]; len(not) > 0 {
 		return fmt.Sprintf("nothing for %s: %s", name, not[0].Reason)

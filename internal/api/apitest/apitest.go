@@ -191,7 +191,8 @@ func theGraph() *graph.Graph {
 	}
 	var edges []graph.Edge
 	for _, s := range stands() {
-		edges = append(edges, graph.Edge{Parent: s[0], Child: s[1], Kind: graph.Inherits, Evidence: graph.FromLayers, Where: s[2]})
+		edges = append(edges, graph.Edge{Parent: s[0], Child: s[1], Kind: graph.Inherits, Evidence: graph.FromLayers},
+			graph.Edge{Parent: s[0], Child: s[1], Kind: graph.Inherits, Evidence: graph.FromRecipe, Where: s[2]})
 	}
 	edges = append(edges, graph.Edge{Parent: "base/python", Child: "site", Kind: graph.BuildsWith, Evidence: graph.FromRecipe, Where: "Dockerfile:1"})
 	g, err := graph.New(nodes, edges)
@@ -317,10 +318,13 @@ func (w *World) watchers(ctx context.Context, q store.Querier, s Scenario) error
 func (w *World) inventories(ctx context.Context, q store.Querier, _ Scenario) error {
 	for name, version := range map[string]string{"base/debian": "3.0.17-1~deb12u2", "base/python": "3.0.17-1~deb12u2", "web": "3.0.16-1~deb12u1"} {
 		diff := map[string][]v1.Hash{"base/debian": layers("upstream", "debian"), "base/python": layers("upstream", "debian", "python"), "web": layers("upstream", "debian", "python, older", "web")}[name]
-		inv := &inventory.Inventory{Digest: Digest(name), Platform: "linux/amd64", DiffIDs: diff, Fingerprint: name, Packages: []inventory.Package{
+		inv := &inventory.Inventory{Format: inventory.Format, Digest: Digest(name), Platform: "linux/amd64", DiffIDs: diff, Fingerprint: name, Packages: []inventory.Package{
 			{Name: "libc6", Version: "2.36-9+deb12u10", Architecture: "amd64", Source: "glibc"},
 			{Name: "libssl3", Version: version, Architecture: "amd64", Source: "openssl", Layer: 1},
 		}}
+		if name == "base/debian" {
+			inv.Pins = []inventory.Pin{{Type: inventory.Deb, Packages: []string{"libc*"}, Rule: "release a=stable", Priority: 900, Where: "/etc/apt/preferences.d/stable"}}
+		}
 		if name == "base/python" {
 			inv.Packages = append(inv.Packages, inventory.Package{Name: "python3", Version: "3.11.2-1+b1", Architecture: "amd64", Source: "python3-defaults", Layer: 2})
 		}
@@ -328,7 +332,17 @@ func (w *World) inventories(ctx context.Context, q store.Querier, _ Scenario) er
 			return err
 		}
 	}
-	return nil
+	if err := w.earlier(ctx, q); err != nil {
+		return err
+	}
+	_, err := store.SeenRepository(ctx, q, "security", "http://deb.example.com/debian-security", "bookworm-security", "abc", ms(34*time.Minute), "", ms(4*time.Minute))
+	return err
+}
+
+// earlier is what base/debian was before its last rebuild.
+func (w *World) earlier(ctx context.Context, q store.Querier) error {
+	return store.SaveInventory(ctx, q, "base/debian", &inventory.Inventory{Format: inventory.Format, Digest: Digest("base/debian old"), Platform: "linux/amd64", DiffIDs: layers("upstream", "debian, older"),
+		Fingerprint: "base/debian old", Packages: []inventory.Package{{Type: inventory.Deb, Name: "libssl3", Version: "3.0.16-1~deb12u1", Architecture: "amd64", Source: "openssl", Layer: 1}}}, ms(80*time.Hour))
 }
 
 // older are two rollouts that ended.
