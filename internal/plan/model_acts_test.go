@@ -12,41 +12,80 @@ import (
 	"rebuilder/internal/plan"
 )
 
-// apply does what a rollout does, and remembers it.
-func (m *model) apply(p *plan.Plan) {
-	outcome := map[string]string{}
-	for _, s := range p.Steps {
-		if s.Action == plan.Rebuild {
-			outcome[s.Image] = m.rebuild(s, outcome)
-			m.seen[outcome[s.Image]]++
+// rollout is a plan that is being carried out, step by step.
+type rollout struct {
+	id      int
+	steps   []plan.Step       // those that are left
+	keys    map[string]string // the build keys when it was planned
+	outcome map[string]string
+	asked   map[string]bool // applications
+	alone   bool            // nothing happens between its steps
+}
+
+// start begins a rollout: from now on it has its images in hand.
+func (m *model) start(p *plan.Plan) *rollout {
+	m.count++
+	r := &rollout{id: m.count, steps: p.Steps, keys: m.planned, outcome: map[string]string{}, asked: map[string]bool{}}
+	m.running = append(m.running, r)
+	return r
+}
+
+// busy names the rollout that has an image in hand.
+func (m *model) busy(image string) string {
+	for _, r := range m.running {
+		if slices.ContainsFunc(r.steps, func(s plan.Step) bool { return s.Image == image }) {
+			return fmt.Sprint("r-", r.id)
 		}
 	}
-	asked := map[string]bool{}
-	for _, s := range p.Steps {
-		if s.Action == plan.Rebuild {
-			continue
-		}
-		if len(s.Parents) > 0 && !slices.ContainsFunc(s.Parents, func(q string) bool { return outcome[q] == "done" }) {
-			m.seen["skipped"]++
-			continue
-		}
-		if a := m.apps[s.Image]; !asked[a.application] {
-			asked[a.application] = true
-			m.tell(s, a)
-		}
+	return ""
+}
+
+// end lets a rollout go, whether or not it is done.
+func (m *model) end(r *rollout) {
+	m.running = slices.DeleteFunc(m.running, func(o *rollout) bool { return o == r })
+}
+
+// apply carries out a plan at once.
+func (m *model) apply(p *plan.Plan) {
+	r := m.start(p)
+	for r.alone = true; len(r.steps) > 0; {
+		m.advance(r)
+	}
+	m.end(r)
+}
+
+// advance does the next step of a rollout, and remembers it.
+func (m *model) advance(r *rollout) {
+	s := r.steps[0]
+	defer func() { r.steps = r.steps[1:] }()
+	if s.Action == plan.Rebuild {
+		r.outcome[s.Image] = m.rebuild(s, r)
+		m.seen[r.outcome[s.Image]]++
+		return
+	}
+	if len(s.Parents) > 0 && !slices.ContainsFunc(s.Parents, func(q string) bool { return r.outcome[q] == "done" }) {
+		m.seen["skipped"]++
+		return
+	}
+	if a := m.apps[s.Image]; !r.asked[a.application] {
+		r.asked[a.application] = true
+		m.tell(s, a, r)
 	}
 }
 
-func (m *model) rebuild(s plan.Step, outcome map[string]string) string {
+func (m *model) rebuild(s plan.Step, r *rollout) string {
 	b := m.bases[s.Image]
-	if s.Cause == plan.CauseParent && len(s.Parents) > 0 && b.Exists() && !slices.ContainsFunc(s.Parents, func(q string) bool { return outcome[q] == "done" }) {
+	if s.Follows() && len(s.Parents) > 0 && b.Exists() && !slices.ContainsFunc(s.Parents, func(q string) bool { return r.outcome[q] == "done" }) {
 		return "skipped"
 	}
 	if !m.parentsExist(b) {
 		return "failed" // before there is a key to remember it by
 	}
 	key := m.key(s.Image)
-	m.inItsSlot(s, m.attempts[key])
+	fresh, _ := m.fresh(s.Image)
+	if r.keys[s.Image] == key {
+		m.inItsSlot(s, m.attempts[key])
+	}
 	var img *modelImage
 	switch a := m.attempts[key]; {
 	case a != nil && a.Outcome == "not-taken":
@@ -57,8 +96,13 @@ func (m *model) rebuild(s plan.Step, outcome map[string]string) string {
 	case !m.calm && m.chance(20):
 		return m.remember(key, "failed", "exit 100", "")
 	default:
+		m.built[s.Image]++
 		img = m.build(s.Image)
 	}
+	if b.wanted != b.done && fresh == b.wanted {
+		m.seen["fresh"]++
+	}
+	b.done = fresh
 	if why := missing(s.Patches, img); len(why) > 0 && len(why) == len(s.Patches) {
 		return m.remember(key, "not-taken", strings.Join(why, "; "), "")
 	}
@@ -85,7 +129,7 @@ func (m *model) inItsSlot(s plan.Step, a *plan.Attempt) {
 
 func missing(patches []plan.Patch, img *modelImage) (why []string) {
 	for _, p := range patches {
-		if have := fmt.Sprint(img.packages[p.Package]); !p.TakenBy(have) {
+		if have := version(p.Package, img.packages[p.Package]); !p.TakenBy(have) {
 			why = append(why, p.Package+" is still "+have)
 		}
 	}
@@ -105,15 +149,17 @@ func (m *model) remember(key, outcome, reason, made string) string {
 }
 
 // tell opens a pull request or dispatches.
-func (m *model) tell(s plan.Step, a *modelApp) {
+func (m *model) tell(s plan.Step, a *modelApp, r *rollout) {
 	wants := m.facts().Wants()[a.application]
-	m.inItsSlot(s, m.attempts[plan.TellKey(a.application, wants)])
+	if r.alone {
+		m.inItsSlot(s, m.attempts[plan.TellKey(a.application, wants)])
+	}
 	if !m.calm && m.chance(20) {
 		m.remember(plan.TellKey(a.application, wants), "failed", "403", "")
 		m.seen["untold"]++
 		return
 	}
-	if t := m.told[a.application]; t != nil && len(s.Parents) == 0 && maps.Equal(t.Wants, wants) {
+	if t := m.told[a.application]; r.alone && t != nil && len(s.Parents) == 0 && maps.Equal(t.Wants, wants) {
 		m.t.Fatalf("seed %d: %s is told of the same again", m.seed, a.application)
 	}
 	delete(m.attempts, plan.TellKey(a.application, wants))

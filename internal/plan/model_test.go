@@ -3,6 +3,7 @@ package plan_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -14,28 +15,91 @@ import (
 )
 
 const (
-	modelCases = 400
+	modelCases = 250
 	retryAfter = time.Hour
 )
 
-// TestModel plays random organisations: graphs of any shape, packages and recipes that change, builds that fail, are not
-// taken or change nothing, people who close pull requests and move channels. Whatever happens, each plan is well formed;
-// once the world is quiet, the daemon is, too; and once builds work again, everything is as it should be.
+// TestModel plays random organisations: graphs of any shape, packages of all families, recipes and downloads that change,
+// fresh builds that are wanted, builds that fail, are not taken or change nothing, people who close pull requests and move
+// channels. Whatever happens, each plan is well formed; once the world is quiet, the daemon is, too; and once builds work
+// again, everything is as it should be.
 func TestModel(t *testing.T) {
 	var seen tally
 	for seed := range uint64(modelCases) {
 		m := newModel(t, seed)
-		m.play()
+		m.play(func() { m.apply(m.plan()) })
+		m.asItShouldBe()
+		m.onlyAChild()
 		seen.add(m.seen)
 	}
-	seen.check(t)
+	seen.check(t, "done", "failed", "unchanged", "not-taken", "skipped", "told", "untold", "merged", "closed", "moved by hand", "only a child", "copies only", "fresh")
 }
 
-func (m *model) play() {
-	for range 6 { // anything may happen
+// TestNoSequenceOfReconcilesLoops lets reconciles, rollouts and the world interleave in every way: packages, upstreams,
+// recipes, downloads and wishes change between the steps of rollouts, of which several run at a time; some are ended half
+// done. Once the world stops changing, the daemon comes to rest within a number of reconciles that the images bound, and
+// nothing is ever built or told again, however often and late it looks.
+func TestNoSequenceOfReconcilesLoops(t *testing.T) {
+	var seen tally
+	for seed := range uint64(modelCases) {
+		m := newModel(t, seed)
+		m.play(m.interleave)
+		m.asItShouldBe()
+		m.staysQuiet()
+		seen.add(m.seen)
+	}
+	seen.check(t, "done", "failed", "unchanged", "not-taken", "told", "merged", "fresh", "reused", "reconciled", "several at a time", "ended half done", "changed while one runs")
+}
+
+// interleave lets reconciles, steps of rollouts and changes happen in any order.
+func (m *model) interleave() {
+	for range 25 {
+		switch n := m.rng.IntN(100); {
+		case n < 25:
+			m.seen["reconciled"]++
+			if p := m.plan(); !p.Empty() {
+				m.start(p)
+			}
+		case n < 75 && len(m.running) > 0:
+			r := pick(m, m.running)
+			if len(m.running) > 1 {
+				m.seen["several at a time"]++
+			}
+			if m.advance(r); len(r.steps) == 0 {
+				m.end(r)
+			}
+		case n < 80 && len(m.running) > 0:
+			m.seen["ended half done"]++
+			m.end(pick(m, m.running))
+		case n < 90:
+			if len(m.running) > 0 {
+				m.seen["changed while one runs"]++
+			}
+			m.now = m.now.Add(time.Duration(m.rng.IntN(30)) * time.Minute)
+			m.change(5)
+		case n < 95:
+			m.people()
+		}
+	}
+	if m.chance(50) {
+		m.running = nil // all are ended
+	}
+}
+
+// play lets anything happen for a while, then nothing more, and then lets all work.
+func (m *model) play(reconcile func()) {
+	m.t.Helper()
+	for range 6 {
 		m.disturb()
-		m.apply(m.plan())
+		reconcile()
 		m.people()
+	}
+	for len(m.running) > 0 { // what runs comes to its end
+		if r := m.running[0]; len(r.steps) > 0 {
+			m.advance(r)
+		} else {
+			m.end(r)
+		}
 	}
 	// Nothing happens any more, not even time passes: each failure is remembered, so that there is an end.
 	m.quiet("no time passes", func() {})
@@ -45,8 +109,21 @@ func (m *model) play() {
 		m.people()
 		m.now = m.now.Add(48 * time.Hour)
 	})
-	m.asItShouldBe()
-	m.onlyAChild()
+}
+
+// staysQuiet looks again and again, and carries out what is planned: nothing may be built or told.
+func (m *model) staysQuiet() {
+	m.t.Helper()
+	before, told := maps.Clone(m.built), m.seen["told"]
+	for range 5 {
+		m.now = m.now.Add(72 * time.Hour)
+		m.people()
+		p := m.plan()
+		m.apply(p)
+		if !maps.Equal(before, m.built) || m.seen["told"] != told {
+			m.t.Fatalf("seed %d: nothing has changed, and %s\n%+v", m.seed, steps(p), p.Steps)
+		}
+	}
 }
 
 // quiet applies plans until there is nothing to do, and fails when there is no end.
@@ -79,8 +156,9 @@ func (s *tally) add(other tally) {
 	}
 }
 
-func (s tally) check(t *testing.T) {
-	for _, k := range []string{"done", "failed", "unchanged", "not-taken", "skipped", "told", "untold", "merged", "closed", "moved by hand", "only a child", "copies only", "reused"} {
+func (s tally) check(t *testing.T, met ...string) {
+	t.Helper()
+	for _, k := range met {
 		if s[k] == 0 {
 			t.Errorf("no case met %q", k)
 		}
@@ -106,16 +184,18 @@ func (m *model) plan() *plan.Plan {
 		m.t.Fatalf("seed %d: the same facts in another order give another plan:\n%s\n\n%s", m.seed, steps(p), steps(again))
 	}
 	m.wellFormed(p, f)
+	m.planned = map[string]string{}
+	for _, s := range p.Steps {
+		if s.Action == plan.Rebuild {
+			m.planned[s.Image] = m.key(s.Image)
+		}
+	}
 	return p
 }
 
 func (m *model) make(f plan.Facts) *plan.Plan {
-	g, err := graph.New(m.nodes, m.edges)
-	if err != nil {
-		m.t.Fatal(err)
-	}
 	c := &catalog.Catalog{Watch: catalog.Watch{Settle: 10 * time.Minute}}
-	return plan.Make(c, g, f, m.now)
+	return plan.Make(c, m.graph(), f, m.now)
 }
 
 func (m *model) wellFormed(p *plan.Plan, f plan.Facts) {
@@ -250,10 +330,6 @@ func (m *model) asItShouldBe() {
 // onlyAChild publishes a package that one base alone installs: neither what it stands on nor what has nothing to do with it
 // may be planned.
 func (m *model) onlyAChild() {
-	g, err := graph.New(m.nodes, m.edges)
-	if err != nil {
-		m.t.Fatal(err)
-	}
 	name := pick(m, m.order)
 	b := m.bases[name]
 	if b.holds[b.recipe] || !b.Exists() || b.packages["own-"+name] == 0 {
@@ -266,7 +342,7 @@ func (m *model) onlyAChild() {
 	}
 	m.newer("own-" + name)
 	p := m.plan()
-	below := append(g.Affected(name), name)
+	below := append(m.graph().Affected(name), name)
 	for _, s := range p.Steps {
 		if !slices.Contains(below, s.Image) {
 			m.t.Fatalf("seed %d: own-%s is only in %s and below, and %s is planned: %v", m.seed, name, name, s.Image, s.Reasons)

@@ -32,7 +32,9 @@ type model struct {
 	order []string // bases, parents first
 
 	state     int            // of the package repositories
-	versions  map[string]int // package -> newest version
+	versions  map[string]int // package -> newest version, counted
+	web       int            // what recipes download, and only fresh builds download again
+	slots     int            // of the schedule
 	upstreams map[string]*modelImage
 	bases     map[string]*modelBase
 	apps      map[string]*modelApp // by image
@@ -40,6 +42,10 @@ type model struct {
 	attempts  map[string]*plan.Attempt
 	made      map[string]*modelImage // by digest: everything there ever was
 	count     int
+
+	built   map[string]int    // how often each base was built
+	planned map[string]string // the build keys of the newest plan
+	running []*rollout
 }
 
 type modelImage struct {
@@ -56,6 +62,9 @@ type modelBase struct {
 	parents   []plan.Parent
 	builtFrom string
 	used      map[string]string
+	wanted    string // the fresh build that is wanted, until it is done
+	done      string
+	downloads map[string]int // by fresh build: what it downloaded
 	promoted  string
 	since     time.Time // of the state
 }
@@ -67,6 +76,25 @@ type modelApp struct {
 	application, strategy string
 	commit                int
 	refs                  []plan.Reference
+}
+
+// firstVersion is such that the second one after it has a digit more.
+const firstVersion = 8
+
+var families = []string{"deb", "apk", "rpm"}
+
+// family is the package family of a package.
+func family(p string) string { return families[int(p[len(p)-1])%len(families)] }
+
+// version spells the nth version of a package as its family does, so that only the family's own order puts it right.
+func version(p string, n int) string {
+	switch family(p) {
+	case "apk":
+		return fmt.Sprintf("1.%d_p1-r0", n)
+	case "rpm":
+		return fmt.Sprintf("1:2.%d~rc1-3.el9", n)
+	}
+	return fmt.Sprintf("2:1.%d~rc1-1+deb12u%d", n, n)
 }
 
 func digest(s string) v1.Hash {
@@ -81,12 +109,12 @@ func pick[T any](m *model, from []T) T { return from[m.rng.IntN(len(from))] }
 func newModel(t *testing.T, seed uint64) *model {
 	m := &model{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 20261121)), now: noon, seen: tally{}, state: 1, versions: map[string]int{},
 		upstreams: map[string]*modelImage{}, bases: map[string]*modelBase{}, apps: map[string]*modelApp{}, told: map[string]*plan.Told{},
-		attempts: map[string]*plan.Attempt{}, made: map[string]*modelImage{}}
+		attempts: map[string]*plan.Attempt{}, made: map[string]*modelImage{}, built: map[string]int{}}
 	var names []string
 	for i := range 1 + m.rng.IntN(2) {
-		name := fmt.Sprintf("up/%d", i)
+		name := fmt.Sprintf("up/%d%c", i, 'a'+rune(m.rng.IntN(26)))
 		m.nodes = append(m.nodes, graph.Node{Name: name, Kind: graph.Upstream})
-		m.versions["lib"+name] = 1
+		m.versions["lib"+name] = firstVersion
 		m.upstreams[name] = &modelImage{Image: plan.Image{Reference: "r/" + name}}
 		m.moveUpstream(name)
 		names = append(names, name)
@@ -104,8 +132,8 @@ func newModel(t *testing.T, seed uint64) *model {
 }
 
 func (m *model) addBase(name string, above []string) {
-	b := &modelBase{modelImage: modelImage{Image: plan.Image{Reference: "r/" + name + ":stable"}}, own: []string{"own-" + name}, holds: map[int]bool{}, since: m.now.Add(-time.Hour)}
-	m.versions["own-"+name] = 1
+	b := &modelBase{modelImage: modelImage{Image: plan.Image{Reference: "r/" + name + ":stable"}}, own: []string{"own-" + name}, holds: map[int]bool{}, downloads: map[string]int{}, since: m.now.Add(-time.Hour)}
+	m.versions["own-"+name] = firstVersion
 	for i, kind := range []graph.EdgeKind{graph.Inherits, graph.BuildsWith, graph.CopiesFrom} {
 		if i == 0 && m.chance(90) || i > 0 && m.chance(20) {
 			p := pick(m, above)
@@ -180,7 +208,11 @@ func (m *model) build(name string) *modelImage {
 	b := m.bases[name]
 	img := &modelImage{Image: plan.Image{Reference: b.Reference}, packages: map[string]int{}}
 	var below []v1.Hash
-	content := []string{fmt.Sprintf("%s recipe %d", name, b.recipe/2)} // every other change is a comment
+	fresh, _ := m.fresh(name)
+	if _, ok := b.downloads[fresh]; !ok {
+		b.downloads[fresh] = m.web
+	}
+	content := []string{fmt.Sprintf("%s recipe %d download %d", name, b.recipe/2, b.downloads[fresh])} // every other change is a comment
 	upgrades := slices.Clone(b.own)
 	for _, p := range b.parents {
 		above := m.image(p.Name)
@@ -219,7 +251,7 @@ func (m *model) facts() plan.Facts {
 	}
 	for name, a := range m.apps {
 		f.Applications[name] = plan.Application{Image: a.Image, Application: a.application, Strategy: a.strategy, Repository: "acme/" + a.application, Branch: "main",
-			Commit: fmt.Sprint("c", a.commit), References: slices.Clone(a.refs), Told: m.told[a.application]}
+			Commit: fmt.Sprint("c", a.commit), References: slices.Clone(a.refs), Told: m.told[a.application], Busy: m.busy(name)}
 	}
 	wants := f.Wants()
 	for name, a := range f.Applications {
@@ -242,14 +274,33 @@ func (m *model) baseFacts(name string, b *modelBase) plan.Base {
 		if have == newest {
 			continue
 		}
-		q := plan.Patch{Patch: patch.Patch{Package: p, From: fmt.Sprint(have), To: fmt.Sprint(newest), Held: b.held(p)}}
+		q := plan.Patch{Patch: patch.Patch{Type: family(p), Package: p, Architecture: "amd64", From: version(p, have), To: version(p, newest), Held: b.held(p)}}
 		if above, ok := m.inherits(b); ok && m.image(above).packages[p] > 0 && m.bases[above] != nil {
 			q.Inherited = above
 		}
 		f.Patches = append(f.Patches, q)
 	}
+	f.Busy = m.busy(name)
+	f.Fresh, f.Refresh = m.fresh(name)
 	f.Attempt = m.attempts[m.key(name)]
 	return f
+}
+
+// fresh is the fresh build that goes into one of now, and the one that is wanted.
+func (m *model) fresh(name string) (string, *plan.Refresh) {
+	b := m.bases[name]
+	if b.wanted == b.done {
+		return b.done, nil
+	}
+	r := &plan.Refresh{Wanted: b.wanted, Cause: plan.CauseRefresh, Reason: "the nightly refresh", Since: m.now}
+	if strings.HasPrefix(b.wanted, "request") {
+		r.Cause, r.Reason = plan.CauseManual, "ada asked for it"
+	}
+	if a := m.attempts[m.keyWith(name, b.wanted)]; a != nil && a.Outcome == "failed" && m.now.Before(a.Next) {
+		r.Failed = a
+		return b.done, r
+	}
+	return b.wanted, r
 }
 
 func (m *model) inherits(b *modelBase) (string, bool) {
@@ -261,8 +312,13 @@ func (m *model) inherits(b *modelBase) (string, bool) {
 }
 
 func (m *model) key(name string) string {
+	fresh, _ := m.fresh(name)
+	return m.keyWith(name, fresh)
+}
+
+func (m *model) keyWith(name, fresh string) string {
 	b := m.bases[name]
-	in := plan.Inputs{Image: name, Recipe: fmt.Sprint("recipe", b.recipe), State: fmt.Sprint("state", m.state)}
+	in := plan.Inputs{Image: name, Recipe: fmt.Sprint("recipe", b.recipe), State: fmt.Sprint("state", m.state), Fresh: fresh}
 	for _, p := range b.parents {
 		in.Parents = append(in.Parents, plan.Pinned{Parent: p, Digest: m.image(p.Name).Digest})
 	}
@@ -272,29 +328,9 @@ func (m *model) key(name string) string {
 // disturb lets the world change.
 func (m *model) disturb() {
 	m.now = m.now.Add(time.Duration(m.rng.IntN(180)) * time.Minute)
-	for _, p := range slices.Sorted(maps.Keys(m.versions)) {
-		if m.chance(15) {
-			m.newer(p)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(m.upstreams)) {
-		if m.chance(15) {
-			m.moveUpstream(name)
-		}
-	}
+	m.change(15)
 	for _, name := range m.order {
-		b := m.bases[name]
-		if m.chance(15) {
-			b.recipe += 1 + m.rng.IntN(2)
-		}
-		if m.chance(10) {
-			b.recipe++
-			b.holds[b.recipe] = true
-		}
-		if m.chance(10) {
-			b.recipe = max(0, b.recipe-1-m.rng.IntN(2)) // taken back
-		}
-		if m.chance(5) && m.parentsExist(b) && b.Exists() {
+		if b := m.bases[name]; m.chance(5) && m.parentsExist(b) && b.Exists() {
 			b.modelImage, b.builtFrom, b.used = *m.build(name), "", nil
 			m.seen["moved by hand"]++
 		}
@@ -303,6 +339,54 @@ func (m *model) disturb() {
 		if a := m.apps[name]; m.chance(30) {
 			m.ci(a)
 		}
+	}
+}
+
+// change lets each thing become another that may become one while a rollout runs, with a chance in a hundred.
+func (m *model) change(percent int) {
+	for _, p := range slices.Sorted(maps.Keys(m.versions)) {
+		if m.chance(percent) {
+			m.newer(p)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.upstreams)) {
+		if m.chance(percent) {
+			m.moveUpstream(name)
+		}
+	}
+	if m.chance(percent) {
+		m.web++
+	}
+	if m.chance(percent / 3) {
+		m.slots++
+		for _, name := range m.order {
+			m.want(name, fmt.Sprint("slot ", m.slots))
+		}
+	}
+	for _, name := range m.order {
+		b := m.bases[name]
+		if m.chance(percent) {
+			b.recipe += 1 + m.rng.IntN(2)
+		}
+		if m.chance(percent * 2 / 3) {
+			b.recipe++
+			b.holds[b.recipe] = true
+		}
+		if m.chance(percent * 2 / 3) {
+			b.recipe = max(0, b.recipe-1-m.rng.IntN(2)) // taken back
+		}
+		if m.chance(percent / 5) {
+			m.count++
+			m.want(name, fmt.Sprint("request ", m.count))
+		}
+	}
+}
+
+// want asks for a fresh build. What a schedule wants does not take the place of what a person asked for.
+func (m *model) want(name, fresh string) {
+	b := m.bases[name]
+	if b.wanted == b.done || strings.HasPrefix(fresh, "request") || !strings.HasPrefix(b.wanted, "request") {
+		b.wanted = fresh
 	}
 }
 
