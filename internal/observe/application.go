@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"rebuilder/internal/catalog"
-	"rebuilder/internal/graph"
 	"rebuilder/internal/notify"
 	"rebuilder/internal/plan"
 )
@@ -69,11 +68,15 @@ func (o *Observer) describe(ctx context.Context, known names, a catalog.Applicat
 		if stray != "" {
 			f.Strays = append(f.Strays, stray)
 		}
-		if !ok || !image.base {
+		if !ok {
 			continue
 		}
 		pinned, _ := v1.NewHash(r.digest) // a malformed digest pins nothing that exists
-		f.References = append(f.References, plan.Reference{Base: image.name, Reference: r.name, Pinned: pinned, Kind: r.kind, File: r.file, Line: r.line, Rewritable: r.rewritable, Why: r.why})
+		to := &f.Upstreams
+		if image.base {
+			to = &f.References
+		}
+		*to = append(*to, plan.Reference{Base: image.name, Reference: r.name, Pinned: pinned, Kind: r.kind, File: r.file, Line: r.line, Rewritable: r.rewritable, Why: r.why})
 	}
 	return f
 }
@@ -83,39 +86,4 @@ func (o *Observer) Application(ctx context.Context, c *catalog.Catalog, a catalo
 	commit, err := o.head(ctx, a)
 	f := o.describe(ctx, namesOf(c), a, i, commit, err)
 	return f, ctx.Err()
-}
-
-// graph is what the recipes and Dockerfiles say, and what the layers prove.
-func (l *looking) graph() (*graph.Graph, error) {
-	var nodes []graph.Node
-	var edges []graph.Edge
-	for _, u := range l.c.Upstreams {
-		nodes = append(nodes, graph.Node{Name: u.Name, Kind: graph.Upstream})
-	}
-	for _, b := range l.c.Bases {
-		nodes = append(nodes, graph.Node{Name: b.Name, Kind: graph.Base})
-		for _, p := range l.recipes[b.Name].parents {
-			edges = append(edges, l.edge(p.Name, b.Name, p.Kind, p.Where, l.facts.Bases[b.Name].Image))
-		}
-	}
-	for _, a := range l.c.Applications {
-		for _, i := range a.Images {
-			nodes = append(nodes, graph.Node{Name: i.Name, Kind: graph.Application})
-			f := l.facts.Applications[i.Name]
-			for _, r := range f.References {
-				edges = append(edges, l.edge(r.Base, i.Name, r.Kind, where(r.File, r.Line), f.Image))
-			}
-		}
-	}
-	return graph.New(nodes, edges)
-}
-
-// edge upgrades what a recipe says by what the layers prove.
-func (l *looking) edge(parent, child string, kind graph.EdgeKind, where string, img plan.Image) graph.Edge {
-	e := graph.Edge{Parent: parent, Child: child, Kind: kind, Evidence: graph.FromRecipe, Where: where}
-	above, _ := l.parent(parent)
-	if kind == graph.Inherits && img.StandsOn(above) {
-		e.Evidence = graph.FromLayers
-	}
-	return e
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -84,6 +85,7 @@ func (l *looking) made(ctx context.Context, b catalog.Base, f *plan.Base) error 
 	if err != nil || !found {
 		return err
 	}
+	l.used[b.Name] = rec.Detail.Parents
 	f.BuiltFrom = rec.Detail.Recipe
 	f.Parents = withUsed(f.Parents, rec.Detail.Parents)
 	return nil
@@ -188,13 +190,18 @@ func (o *Observer) Base(ctx context.Context, c *catalog.Catalog, b catalog.Base)
 	if r.problem != "" {
 		return none, plan.Image{}, fmt.Errorf("recipe of %s: %s", b.Name, r.problem)
 	}
-	now, inv := o.look(ctx, b.Name, b.Reference(), b.Platform)
+	s := o.look(ctx, b.Name, b.Reference(), b.Platform)
+	now, inv := s.image, s.inventory
 	if now.Unknown != "" {
 		return none, now, fmt.Errorf("%s: %s", b.Reference(), now.Unknown)
 	}
 	for _, p := range r.parents {
 		ref := referenceOf(c, p.Name)
-		img, above := o.look(ctx, p.Name, ref, b.Platform)
+		above, err := o.parentNow(ctx, c, p.Name, ref, b.Platform)
+		if err != nil {
+			return none, now, err
+		}
+		img := above.image
 		if img.Unknown != "" {
 			return none, now, fmt.Errorf("%s: %s", ref, img.Unknown)
 		}
@@ -203,7 +210,7 @@ func (o *Observer) Base(ctx context.Context, c *catalog.Catalog, b catalog.Base)
 		}
 		l.facts.Upstreams[p.Name] = img
 		if i, ok := r.inherits(); ok && i.Name == p.Name && inv == nil {
-			inv = above
+			inv = above.inventory
 		}
 	}
 	f := plan.Base{Image: now, Recipe: r.hash, Parents: r.parents}
@@ -222,6 +229,14 @@ func (o *Observer) Base(ctx context.Context, c *catalog.Catalog, b catalog.Base)
 		return none, now, err
 	}
 	return l.inputs(b, f), now, ctx.Err()
+}
+
+// parentNow looks at what a base is made from.
+func (o *Observer) parentNow(ctx context.Context, c *catalog.Catalog, name, ref, platform string) (sight, error) {
+	if slices.ContainsFunc(c.Upstreams, func(u catalog.Upstream) bool { return u.Name == name }) {
+		return o.upstream(ctx, name, ref, platform, []string{platform})
+	}
+	return o.look(ctx, name, ref, platform), nil
 }
 
 // referenceOf is what the catalog follows for an image that others are made from. What a recipe calls it may be another

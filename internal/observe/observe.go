@@ -4,10 +4,12 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,12 +50,15 @@ type Observer struct {
 
 	reading singleflight.Group // one read of a digest, however many ask
 	kept    kept
+	layered layered
 }
 
 // World is what was seen in one look.
 type World struct {
 	Graph *graph.Graph
 	Facts plan.Facts
+	// Unlisted are images that others claim to be made from and the catalog does not name.
+	Unlisted []Unlisted
 }
 
 const atOnce = 8 // references looked at together
@@ -62,7 +67,8 @@ const atOnce = 8 // references looked at together
 // error means that the look itself failed (a database, a cycle in the catalog).
 func (o *Observer) Gather(ctx context.Context, c *catalog.Catalog) (*World, error) {
 	l := &looking{Observer: o, c: c, facts: plan.Facts{At: o.Now(), Upstreams: map[string]plan.Image{}, Bases: map[string]plan.Base{}, Applications: map[string]plan.Application{}},
-		names: namesOf(c), inventories: map[string]*inventory.Inventory{}, recipes: map[string]*recipe{}, busy: map[string]string{}}
+		names: namesOf(c), inventories: map[string]*inventory.Inventory{}, recipes: map[string]*recipe{}, busy: map[string]string{},
+		sights: map[string]sight{}, used: map[string]map[string]string{}}
 	if err := l.hands(ctx); err != nil {
 		return nil, err
 	}
@@ -82,11 +88,15 @@ func (o *Observer) Gather(ctx context.Context, c *catalog.Catalog) (*World, erro
 	if err := l.memory(ctx); err != nil {
 		return nil, err
 	}
-	g, err := l.graph()
+	if err := l.origins(ctx); err != nil {
+		return nil, err
+	}
+	g, unlisted, err := l.graph()
 	if err != nil {
 		return nil, err
 	}
-	return &World{Graph: g, Facts: l.facts}, nil
+	slices.SortFunc(unlisted, compareUnlisted)
+	return &World{Graph: g, Facts: l.facts, Unlisted: unlisted}, nil
 }
 
 // looking is one look.
@@ -99,11 +109,29 @@ type looking struct {
 	inventories map[string]*inventory.Inventory // by graph name: of the digest that its reference points to now
 	recipes     map[string]*recipe
 	busy        map[string]string // image -> rollout that has it in hand
+	sights      map[string]sight
+	origin      map[string]store.Origin      // by platform manifest
+	parents     []store.Layered              // all digests that others are made from, of now and before
+	used        map[string]map[string]string // base -> parent -> digest, of what we built
+}
+
+// sight is what was seen of one reference.
+type sight struct {
+	image     plan.Image
+	inventory *inventory.Inventory // of image's digest; nil when there is none
+	platform  string               // that was looked at
+	resolved  registry.Resolved    // what the image is of
+	history   []plan.Sighting      // what an upstream's reference pointed to, now's first
 }
 
 // images looks at every reference of the catalog.
 func (l *looking) images(ctx context.Context) error {
-	of := platforms(l.c, l.recipes)
+	of, needs := platforms(l.c, l.recipes), map[string][]string{}
+	for _, b := range l.c.Bases {
+		for _, p := range l.recipes[b.Name].parents {
+			needs[p.Name] = append(needs[p.Name], b.Platform)
+		}
+	}
 	for name, a := range l.facts.Applications {
 		for _, r := range a.References {
 			of[name] = of[r.Base]
@@ -113,10 +141,10 @@ func (l *looking) images(ctx context.Context) error {
 	g.SetLimit(atOnce)
 	see := func(name string, kind graph.Kind, ref, platform string, keep func(plan.Image)) {
 		g.Go(func() error {
-			img, inv, err := l.image(ctx, name, string(kind), ref, platform)
+			s, err := l.image(ctx, name, string(kind), ref, platform, needs[name])
 			l.set(func() {
-				l.inventories[name] = inv
-				keep(img)
+				l.sights[name], l.inventories[name] = s, s.inventory
+				keep(s.image)
 			})
 			return err
 		})
@@ -146,44 +174,67 @@ func (l *looking) set(f func()) {
 }
 
 // image looks at one reference. Only the store's errors are returned; the registry's are facts.
-func (l *looking) image(ctx context.Context, name, kind, ref, platform string) (plan.Image, *inventory.Inventory, error) {
-	img, inv := l.look(ctx, name, ref, platform)
-	if err := ctx.Err(); err != nil {
-		return img, inv, err
+func (l *looking) image(ctx context.Context, name, kind, ref, platform string, needs []string) (s sight, err error) {
+	if kind == string(graph.Upstream) {
+		s, err = l.upstream(ctx, name, ref, platform, needs)
+	} else {
+		s = l.look(ctx, name, ref, platform)
 	}
-	if img.Unknown != "" {
-		return img, inv, nil // what was seen last still counts: an outage is no change
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil || s.image.Unknown != "" {
+		return s, err // what was seen last still counts: an outage is no change
 	}
 	digest := ""
-	if img.Exists() {
-		digest = img.Digest.String()
+	if s.image.Exists() {
+		digest = s.image.Digest.String()
 	}
 	since, err := store.SeenImage(ctx, l.Store.Q(), name, kind, ref, digest, "", l.facts.At.UnixMilli())
-	img.FirstSeen = time.UnixMilli(since)
-	return img, inv, err
+	s.image.FirstSeen = time.UnixMilli(since)
+	return s, err
 }
 
 // look resolves a reference and reads what is inside, which is done once a digest.
-func (o *Observer) look(ctx context.Context, name, ref, platform string) (plan.Image, *inventory.Inventory) {
-	img := plan.Image{Reference: ref}
-	if platform == "" { // nothing of ours is made from it, so nobody says
-		platform = "linux/amd64"
-	}
-	res, err := o.Registry.Resolve(ctx, ref, platform)
-	if errors.Is(err, registry.ErrNotFound) {
-		return img, nil
-	}
+func (o *Observer) look(ctx context.Context, name, ref, platform string) sight {
+	res, err := o.resolve(ctx, ref, platform)
 	if err != nil {
-		img.Unknown = err.Error()
-		return img, nil
+		return unseen(ref, err)
 	}
+	return o.inside(ctx, name, ref, platform, res)
+}
+
+// anyPlatform is looked at where nothing of ours is made from an image, so that nobody says.
+const anyPlatform = "linux/amd64"
+
+// resolve finds the platforms behind a reference.
+func (o *Observer) resolve(ctx context.Context, ref, platform string) (registry.Resolved, error) {
+	platform = cmp.Or(platform, anyPlatform)
+	res, err := o.Registry.Resolve(ctx, ref, platform)
+	if err == nil && len(res.Manifests) == 0 {
+		name := registry.PlatformName(platform)
+		res.Manifests, res.Platforms = map[string]v1.Hash{name: res.Manifest}, []string{name}
+	}
+	return res, err
+}
+
+// unseen is the sight of a reference that could not be looked at, or that is not there.
+func unseen(ref string, err error) sight {
+	s := sight{image: plan.Image{Reference: ref}}
+	if !errors.Is(err, registry.ErrNotFound) {
+		s.image.Unknown = err.Error()
+	}
+	return s
+}
+
+// inside reads what is in the platform of an image that was resolved.
+func (o *Observer) inside(ctx context.Context, name, ref, platform string, res registry.Resolved) sight {
+	platform = cmp.Or(platform, anyPlatform)
 	inv, err := o.inventory(ctx, name, withDigest(ref, res.Manifest), res.Manifest, platform)
 	if err != nil {
-		img.Unknown = err.Error()
-		return img, nil
+		return sight{image: plan.Image{Reference: ref, Unknown: err.Error()}}
 	}
-	img.Digest, img.DiffIDs = res.Manifest, inv.DiffIDs
-	return img, inv
+	return sight{image: plan.Image{Reference: ref, Digest: res.Manifest, DiffIDs: inv.DiffIDs}, inventory: inv, platform: registry.PlatformName(platform), resolved: res}
 }
 
 // Inventory reads what is inside a reference by digest; rollouts use it.

@@ -355,7 +355,7 @@ func TestTheGraphSaysWhatIsProven(t *testing.T) {
 	w.twoBases()
 	g := w.look(w.catalog(twoBases + oneApplication)).Graph
 	for child, want := range map[string]graph.Evidence{"base/python": graph.FromLayers, "web": graph.FromRecipe, "base/debian": graph.FromRecipe} {
-		if e := g.Parents(child); len(e) != 1 || e[0].Evidence != want {
+		if e := g.Believed(child); len(e) != 1 || e[0].Evidence != want || e[0].Where != "Dockerfile:1" {
 			t.Errorf("%s: %+v, want evidence from %s", child, e, want)
 		}
 	}

@@ -125,6 +125,8 @@ type Application struct {
 	Commit      string // tip of Branch when looked
 	Problem     string // why its repository or Dockerfile cannot be read
 	References  []Reference
+	// Upstreams are its references to upstreams of the catalog, of which nobody is told.
+	Upstreams []Reference
 	// Strays are references to a base that follow no channel of it: "base/debian by the tag 12.1 (Dockerfile:1)".
 	Strays []string
 	// Told is the newest proposal or dispatch for it that is open or was closed by a person.
@@ -136,7 +138,7 @@ type Application struct {
 	Busy string
 }
 
-// Reference is one reference to a base in an application's Dockerfile.
+// Reference is one reference to an image of the catalog in an application's Dockerfile.
 type Reference struct {
 	Base       string // in the graph
 	Reference  string // without digest: "registry/base/debian:stable"
