@@ -135,7 +135,7 @@ func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Wat
 	a.loop.Use(a.runner)
 	srv := api.New(api.Deps{
 		Loop: a.loop, Store: a.store, Engine: a.builder, Log: a.cfg.Log, Now: time.Now, Version: version(), Ready: a.Ready,
-		Token: a.cfg.Env("REBUILDER_API_TOKEN"), WebhookSecret: a.webhookSecret(c), Collectors: []prometheus.Collector{metrics.requests},
+		Token: a.cfg.Env("REBUILDER_API_TOKEN"), WebhookSecret: a.webhookSecret(c), Secret: a.hookSecret, Collectors: []prometheus.Collector{metrics.requests},
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/", web.Handler(web.Deps{Loop: a.loop, Store: a.store, Engine: a.builder, Now: time.Now, Version: version(), Log: a.cfg.Log}))

@@ -1,0 +1,3 @@
+package main
+
+import _ "time/tzdata" // the time zones of [refresh], on machines that do not have them
