@@ -53,6 +53,46 @@ func FuzzAgreesWithBuildKit(f *testing.F) {
 	})
 }
 
+// FuzzUsesOn: whatever the file and what its parent's ONBUILD says, Uses returns, and says of exactly the images that BuildKit
+// reaches that they are; those in ONBUILDs of the file come on top.
+func FuzzUsesOn(f *testing.F) {
+	for _, s := range corpus(f) {
+		f.Add(s.src, s.target, "debian:12", "COPY --from=tools:1 /a /a")
+	}
+	f.Fuzz(func(t *testing.T, src []byte, target, parent, trigger string) {
+		file, err := Parse("Dockerfile", src, nil)
+		if err != nil || file.Frontend() != "" {
+			return
+		}
+		triggers := Triggers{parent: {trigger}}
+		used, err := file.UsesOn(target, triggers)
+		if err != nil {
+			return
+		}
+		a, err := file.ask(target, triggers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range used {
+			switch {
+			case u.Use == Frontend || u.Use == Unreachable:
+			case !a.images[u.image()] && !u.onbuild():
+				t.Errorf("%+v is not reached", u)
+			case u.Use == Inherits && u.image() != a.inherits:
+				t.Errorf("%+v is not what the target stands on: %+v", u, a.inherits)
+			}
+		}
+		for im := range a.images {
+			if !slices.ContainsFunc(used, func(u Used) bool { return u.image() == im && u.Use != Unreachable && u.Use != Frontend }) {
+				t.Errorf("%+v is reached, and nothing says so: %+v", im, used)
+			}
+		}
+		if a.inherits != (image{}) && !slices.ContainsFunc(used, func(u Used) bool { return u.Use == Inherits }) {
+			t.Errorf("the target stands on %+v, and nothing says so: %+v", a.inherits, used)
+		}
+	})
+}
+
 // reachable are the images that the target of a sample needs, normalized as BuildKit asks for them. What an ONBUILD names
 // counts if a stage that is built is FROM the one it stands in.
 func reachable(t *testing.T, s sample) []string {

@@ -57,7 +57,7 @@ func (f *File) ask(target string, triggers Triggers) (*answer, error) {
 	if err != nil {
 		return nil, whereIn(f.Path, err)
 	}
-	if err := registries.addSources(built.State); err != nil {
+	if err := registries.addSources(built.State, platform); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Path, err)
 	}
 	a := &answer{images: registries.images}
@@ -111,8 +111,8 @@ func (r *resolver) ResolveSourceMetadata(context.Context, *pb.SourceOp, sourcere
 }
 
 // addSources adds the images of a build's graph.
-func (r *resolver) addSources(s llb.State) error {
-	def, err := s.Marshal(context.Background())
+func (r *resolver) addSources(s llb.State, platform ocispecs.Platform) error {
+	def, err := s.Marshal(context.Background(), llb.Platform(platform))
 	if err != nil {
 		return err
 	}
@@ -122,17 +122,10 @@ func (r *resolver) addSources(s llb.State) error {
 			return err
 		}
 		if name, ok := strings.CutPrefix(op.GetSource().GetIdentifier(), "docker-image://"); ok {
-			r.images[image{name, platformOf(op.Platform)}] = true
+			r.images[image{name, platforms.Format(op.Platform.Spec())}] = true
 		}
 	}
 	return nil
-}
-
-func platformOf(p *pb.Platform) string {
-	if p == nil {
-		return defaultPlatform
-	}
-	return platforms.Format(p.Spec())
 }
 
 // Triggers are the ONBUILDs that images hold, by their references as a Dockerfile may spell them: what is not known is

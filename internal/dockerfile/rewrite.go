@@ -105,6 +105,9 @@ func (f *File) verify(out []byte, want []string) error {
 		if r.Role != was.Role || r.Stage != was.Stage || r.Name != want[i] {
 			return fmt.Errorf("%s:%d: the change would also turn %s from %s into %s", f.Path, was.Line, was.Raw, was.Name, r.Name)
 		}
+		if r.Platform != was.Platform {
+			return fmt.Errorf("%s:%d: the change would also turn %s from %s into %s", f.Path, was.Line, was.Raw, was.Platform, r.Platform)
+		}
 	}
 	return nil
 }

@@ -100,6 +100,7 @@ func TestRewriteRefuses(t *testing.T) {
 		"two answers for one ARG":     {"ARG T=1\nFROM a:$T AS x\nFROM b:$T\n", each(map[string]string{"a:1": "a:2", "b:1": "b:3"}), "shared by references that are to become different"},
 		"a name that is scratch":      {"FROM debian\n", to("scratch"), "would have 0 references, not 1"},
 		"a name that is a stage":      {"FROM debian:12 AS a\nFROM busybox\n", each(map[string]string{"busybox": "a"}), "would also turn"},
+		"a platform that is a name":   {"ARG X=arm64\nFROM --platform=$X $X\n", each(map[string]string{"arm64": "amd64"}), "would also turn $X from linux/arm64 into linux/amd64"},
 		"a name that is a number":     {"FROM debian:12 AS a\nCOPY --from=busybox / /\n", each(map[string]string{"busybox": "0"}), "would also turn"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -136,6 +137,16 @@ func TestRewrite(t *testing.T) {
 			"ARG REG=r.example.com\nFROM ${REG}/java:17\n",
 			to("r.example.com/java:17" + pin),
 			"ARG REG=r.example.com\nFROM ${REG}/java:17" + pin + "\n",
+		},
+		"a tag beside a digest, for a platform": {
+			"ARG P=linux/arm64\nFROM --platform=$P r.example.com:5000/java:17@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef AS x\n",
+			to("r.example.com:5000/java:17" + pin),
+			"ARG P=linux/arm64\nFROM --platform=$P r.example.com:5000/java:17" + pin + " AS x\n",
+		},
+		"a composed name with a digest, for the builder": {
+			"ARG REG=r.example.com\nARG TAG=17@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\nFROM --platform=${BUILDPLATFORM} ${REG}/java:${TAG}\n",
+			to("r.example.com/java:17" + pin),
+			"ARG REG=r.example.com\nARG TAG=17" + pin + "\nFROM --platform=${BUILDPLATFORM} ${REG}/java:${TAG}\n",
 		},
 		"quotes stay": {
 			"FROM \"java:17\"\nCOPY --from='tools:1' /a /a\n",
