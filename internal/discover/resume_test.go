@@ -1,0 +1,181 @@
+package discover_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	"rebuilder/internal/store"
+	"rebuilder/internal/store/storetest"
+)
+
+// A walk that is killed before any of its requests, and started again, ends as one that is not.
+func TestKilledBetweenAnyTwoRequests(t *testing.T) {
+	for name, only := range map[string]func(*world){
+		"registry": func(w *world) { w.catalog.Discovery.Organizations = nil },
+		"forge":    func(w *world) { w.catalog.Discovery.Registries = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.populate()
+			only(w)
+			w.seen()
+			w.complete()
+			want := w.rows()
+			whole := w.seen()
+			if len(want) < 4 || whole < 10 {
+				t.Fatalf("%d requests found %q", whole, want)
+			}
+			began := w.now
+			for n := 1; n <= whole && !t.Failed(); n++ {
+				w.now = began
+				w.fresh()
+				w.killedAt(n)
+				for _, row := range must(store.ObservedAll(t.Context(), w.store.Q())) {
+					if row.GoneAt > 0 {
+						t.Errorf("%s is gone after a part of a walk", row.Name)
+					}
+				}
+				w.complete()
+				w.expect(want...)
+				if t.Failed() {
+					t.Errorf("killed at request %d of %d", n, whole)
+				}
+			}
+		})
+	}
+}
+
+// seen is how many requests there were since the last call.
+func (w *world) seen() int { return len(w.registry.seen()) + len(w.forge.seen()) }
+
+// killedAt does a Run that is killed when its n-th request is under way.
+func (w *world) killedAt(n int) {
+	w.t.Helper()
+	ctx, kill := context.WithCancel(w.t.Context())
+	defer kill()
+	var passed atomic.Int64
+	count := func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/v2/" && passed.Add(1) == int64(n) {
+			kill()
+		}
+		return false
+	}
+	w.registry.breakWith(count)
+	w.forge.breakWith(count)
+	defer w.registry.breakWith(nil)
+	defer w.forge.breakWith(nil)
+	if _, err := w.discoverer().Run(ctx, w.catalog); !errors.Is(err, context.Canceled) {
+		w.t.Fatalf("killed at request %d: %v", n, err)
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// With a budget of one request a walk takes many slices and ends as one that has no bound.
+func TestManySlices(t *testing.T) {
+	w := newWorld(t)
+	w.populate()
+	w.config.RegistryRequests, w.config.ForgeRequests = 1, 1
+	slices := 0
+	for done := map[string]bool{}; len(done) < 2; slices++ {
+		report := w.slice()
+		for _, p := range report.Places {
+			if p.Complete {
+				done[p.Place] = true
+			}
+			if p.Walked && p.Requests > 10 {
+				t.Errorf("a slice of %s took %d requests", p.Place, p.Requests)
+			}
+		}
+		if slices > 60 {
+			t.Fatal("the walk does not come to its end")
+		}
+	}
+	if slices < 5 {
+		t.Errorf("it took %d slices", slices)
+	}
+	w.expect(w.populated()...)
+}
+
+// What did not change costs one request for each tag, and none for each repository of the forge that nobody pushed to.
+func TestSecondWalkReadsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.populate()
+	w.complete()
+	w.complete() // the first look was too close to the push to be sure
+	w.registry.seen()
+	w.forge.seen()
+	done := w.complete()
+	for _, r := range w.registry.seen() {
+		if r[:4] == "GET " && !hasSuffix(r, "/_catalog", "/tags/list") {
+			t.Errorf("the registry was asked %s", r)
+		}
+	}
+	for _, r := range w.forge.seen() {
+		if !hasSuffix(r, "/orgs/acme/repos") {
+			t.Errorf("the forge was asked %s", r)
+		}
+	}
+	for place, p := range done {
+		if p.Found+p.Changed+p.Gone > 0 {
+			t.Errorf("%s: %+v", place, p)
+		}
+	}
+	w.expect(w.populated()...)
+}
+
+func hasSuffix(s string, suffixes ...string) bool {
+	for _, x := range suffixes {
+		if len(s) >= len(x) && s[len(s)-len(x):] == x {
+			return true
+		}
+	}
+	return false
+}
+
+func TestBothDatabases(t *testing.T) {
+	w := newWorld(t)
+	w.populate()
+	storetest.Both(t, func(t *testing.T, st *store.Store) {
+		w.store = st
+		w.read("base/debian", w.base)
+		w.complete()
+		w.expect(w.populated()...)
+	})
+}
+
+// Of two processes that walk the same place one stops at its next step, and nothing is lost.
+func TestTwoWalkers(t *testing.T) {
+	w := newWorld(t)
+	w.populate()
+	var other atomic.Bool
+	w.registry.breakWith(func(_ http.ResponseWriter, r *http.Request) bool {
+		if hasSuffix(r.URL.Path, "team/multi/tags/list") && other.CompareAndSwap(false, true) {
+			if _, err := w.discoverer().Run(t.Context(), w.catalog); err != nil {
+				t.Error(err)
+			}
+		}
+		return false
+	})
+	report, err := w.discoverer().Run(t.Context(), w.catalog)
+	w.must(err)
+	for _, p := range report.Places {
+		if p.Complete {
+			t.Errorf("both came to the end of %s", p.Place)
+		}
+	}
+	w.expect(w.populated()...)
+	for _, walk := range must(store.Walks(t.Context(), w.store.Q())) {
+		if walk.Number != 1 || walk.Phase != store.Complete {
+			t.Errorf("%+v", walk)
+		}
+	}
+}
