@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,7 +149,7 @@ func TestAPKRefused(t *testing.T) {
 			h.set(mainIndex, tarGz(h.t, false, tarEntry{".SIGN.RSA256.x", []byte("x")}, tarEntry{".SIGN.RSA256.y", []byte(zeros)}))
 		}, ErrMalformed, `".SIGN.RSA256.y" among its signatures`},
 		{"zeros before it is verified", func(h *apkHost) {
-			h.set(mainIndex, gzipOf(h.t, tarGz(h.t, true, tarEntry{".SIGN.RSA256.x", []byte("x")}), []byte(zeros)))
+			h.set(mainIndex, gzipOf(h.t, plainOf(h.t, tarGz(h.t, true, tarEntry{".SIGN.RSA256.x", []byte("x")})), []byte(zeros)))
 		}, ErrTooLarge, "signatures: too large"},
 		{"signatures without end", func(h *apkHost) {
 			h.set(mainIndex, bytes.Repeat(tarGz(h.t, false, tarEntry{".SIGN.RSA256.x", []byte("x")}), 40))
@@ -195,22 +196,31 @@ func TestAPKRefused(t *testing.T) {
 	}
 }
 
-// gzipOf packs the plain text of an archive anew, with more behind it.
-func gzipOf(t testing.TB, archive, more []byte) []byte {
+func gzipOf(t testing.TB, plain ...[]byte) []byte {
 	t.Helper()
-	plain, err := decompress("x.gz", bytes.NewReader(archive), 1<<30)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
-	if _, err := io.Copy(z, io.MultiReader(plain, bytes.NewReader(more))); err != nil {
+	if _, err := z.Write(slices.Concat(plain...)); err != nil {
 		t.Fatal(err)
 	}
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// plainOf is what an archive was packed from.
+func plainOf(t testing.TB, archive []byte) []byte {
+	t.Helper()
+	r, err := decompress("x.gz", bytes.NewReader(archive), 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func TestAPKNeverSeenGoodIsAnError(t *testing.T) {
@@ -448,21 +458,27 @@ func BenchmarkAPKIndex(b *testing.B) {
 	}
 }
 
-// Whatever a server sends, nothing that no key of the image signed is taken, and what is taken ends where it should.
+// Whatever a server sends, or makes of an index that is good, nothing that no key of the image signed is taken, and what
+// is taken ends where it should.
 func FuzzVerifyAPK(f *testing.F) {
-	key := newAPKKey(f, "k")
+	key := newAPKKey(f, "k") // another one in each process: no input can be a good index
 	archive := apkArchive(f, time.Unix(1, 0), "a 1-r0")
 	good := apkSigned(f, archive, "RSA256", key)
-	f.Add(good)
-	f.Add(archive)
-	f.Add(good[:len(good)-1])
-	f.Add(append(tarGz(f, false, tarEntry{".SIGN.RSA256.k", []byte("x")}), good...))
-	f.Add([]byte{})
+	f.Add(uint16(0), uint16(0), []byte{})                                              // good
+	f.Add(uint16(0), uint16(1<<15), []byte("<html>"))                                  // all of it replaced
+	f.Add(uint16(1<<15), uint16(0), []byte{1})                                         // something behind it
+	f.Add(uint16(0), uint16(0), tarGz(f, false, tarEntry{".SIGN.RSA.k", []byte("x")})) // before it
+	f.Add(uint16(0), uint16(300), []byte{})                                            // cut
 	repo := inventory.Repository{Keys: [][]byte{key.public}, KeyNames: []string{key.name}}
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		signed, err := verifyAPK(raw, repo)
+	f.Fuzz(func(t *testing.T, at, gone uint16, insert []byte) {
+		from := min(int(at), len(good))
+		to := min(from+int(gone), len(good))
+		signed, err := verifyAPK(slices.Concat(good[:from], insert, good[to:]), repo)
 		if err == nil && !bytes.Equal(signed, archive) {
 			t.Errorf("taken: %q", signed)
+		}
+		if err != nil && from == to && len(insert) == 0 {
+			t.Errorf("a good index is refused: %v", err)
 		}
 		if err != nil && !errors.Is(err, ErrSignature) && !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrTooLarge) {
 			t.Errorf("an error without a reason: %v", err)
