@@ -82,7 +82,7 @@ func TestFleetCountsEveryImageOnce(t *testing.T) {
 
 func TestAnswersSayHowOldTheyAre(t *testing.T) {
 	srv := serve(t, world(t, apitest.Running))
-	for _, path := range []string{"status", "graph", "rollouts", "rollouts/" + apitest.RolloutID, "images/base/debian/why"} {
+	for _, path := range []string{"status", "graph", "rollouts", "rollouts/" + apitest.RolloutID, "images/base/debian/why", "images", "affected?of=openssl", "affected?of=CVE-2026-1234", "images/base/debian/why?package=openssl"} {
 		body := get(t, srv.URL+"/api/v1/"+path, http.StatusOK)
 		var v struct {
 			Now  time.Time `json:"now"`
@@ -131,6 +131,12 @@ func TestErrorsHaveCodeAndWayOut(t *testing.T) {
 		{"/api/v1/images/base/nothing/why", api.CodeNotFound, 404},
 		{"/api/v1/images/base/python/log", api.CodeNotFound, 404},
 		{"/api/v1/images/base/debian", api.CodeNotFound, 404},
+		{"/api/v1/images?on=base/nothing", api.CodeNotFound, 404},
+		{"/api/v1/images?kind=bases", api.CodeBadRequest, 400},
+		{"/api/v1/images?stale=perhaps", api.CodeBadRequest, 400},
+		{"/api/v1/affected", api.CodeBadRequest, 400},
+		{"/api/v1/affected?of=a%20b", api.CodeBadRequest, 400},
+		{"/api/v1/affected?of=a&all=perhaps", api.CodeBadRequest, 400},
 		{"/api/v1/rollouts?limit=0", api.CodeBadRequest, 400},
 		{"/api/v1/audit?limit=many", api.CodeBadRequest, 400},
 	}

@@ -76,26 +76,6 @@ func (v *view) each() []Image {
 	return append(out, v.undeclared()...)
 }
 
-// undeclared are the images of the graph that the catalog does not name, by name. What is not declared is not decided
-// about, so that how they are is not known.
-func (v *view) undeclared() []Image {
-	var out []Image
-	if v.snap.World == nil {
-		return out
-	}
-	for _, n := range v.snap.World.Graph.Nodes() {
-		if n.Kind == graph.Upstream || n.Kind == graph.Base || n.Kind == graph.Application {
-			continue
-		}
-		i := Image{Name: n.Name, Kind: string(n.Kind)}
-		if img, _ := v.fact(n.Name); img.Exists() {
-			i.Reference, i.Digest, i.SeenAt = img.Reference, img.Digest.String(), utc(img.FirstSeen)
-		}
-		out = append(out, i.is(Unknown, "it was found and the catalog does not name it: whether it is current is not decided"))
-	}
-	return out
-}
-
 // find returns one image of the catalog.
 func (v *view) find(name string) (Image, *Error) {
 	all := v.images()

@@ -37,6 +37,7 @@ type view struct {
 	live      map[string]store.Node     // by image: what running rollouts have in hand
 	proposals map[string]store.Proposal // live ones, by key
 	notDone   map[string][]plan.NotDone // by image
+	found     map[string]store.Observed // by name: what discovery found and nobody declared
 }
 
 func (r *Reader) view(ctx context.Context) (*view, error) {
@@ -62,7 +63,8 @@ func (r *Reader) view(ctx context.Context) (*view, error) {
 			v.notDone[n.Image] = append(v.notDone[n.Image], n)
 		}
 	}
-	return v, nil
+	v.found, err = r.found(ctx, v.snap.World)
+	return v, err
 }
 
 // fact is what the registry said of an image; ok is false when it was not looked at.

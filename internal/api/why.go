@@ -135,10 +135,14 @@ func (v *view) disagreements(name string) []string {
 
 func (v *view) link(e graph.Edge) Link {
 	l := Link{Edge: edgeOf(e), Standing: "unproven"}
-	child, _ := v.fact(e.Child)
+	child, looked := v.fact(e.Child)
 	parent, _ := v.fact(e.Parent)
 	if parent.Exists() {
 		l.ParentDigest, l.ParentSeenAt = parent.Digest.String(), utc(parent.FirstSeen)
+	}
+	if !looked && e.Kind == graph.Inherits {
+		l.Standing, l.Note = claimed(e, l.ParentDigest)
+		return l
 	}
 	switch {
 	case e.Kind != graph.Inherits:
