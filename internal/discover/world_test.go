@@ -199,6 +199,12 @@ func (w *world) startForge() {
 			w.t.Error(f)
 		}
 	})
+	w.login()
+}
+
+// login makes a client of the forge, as a daemon does that starts anew.
+func (w *world) login() {
+	w.t.Helper()
 	client, err := github.New(github.Config{BaseURL: w.forge.URL + "/api/v3", RetryWait: time.Microsecond,
 		Token: func(context.Context) (string, error) { return "secret", nil }})
 	w.must(err)
@@ -392,4 +398,8 @@ func (w *world) heartbeat(place string) store.Watcher {
 		}
 	}
 	return store.Watcher{}
+}
+
+func discoveryOf(registries ...string) catalog.Discovery {
+	return catalog.Discovery{Registries: registries, Interval: time.Hour}
 }
