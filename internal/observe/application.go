@@ -58,13 +58,16 @@ func (o *Observer) describe(ctx context.Context, known names, a catalog.Applicat
 		f.Problem = err.Error()
 		return f
 	}
-	refs, err := references(i.Dockerfile, src, i.Args, i.Target, "")
+	refs, err := openReferences(i.Dockerfile, src, i.Args, i.Target)
 	if err != nil {
 		f.Problem = a.Repository + ": " + err.Error()
 		return f
 	}
 	for _, r := range refs {
 		image, stray, ok := known.find(r)
+		if r.name == "" {
+			stray = known.notKnown(r)
+		}
 		if stray != "" {
 			f.Strays = append(f.Strays, stray)
 		}

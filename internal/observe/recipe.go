@@ -198,7 +198,8 @@ func ignores(root, file string) (*patternmatcher.PatternMatcher, error) {
 
 // reference is one image that a Dockerfile names and that its target needs.
 type reference struct {
-	name       string // resolved, without digest
+	name       string // resolved, without digest; empty when build arguments give it that are not known
+	raw        string // as written
 	digest     string
 	kind       graph.EdgeKind
 	file       string
@@ -223,16 +224,25 @@ func where(file string, line int) string {
 	return fmt.Sprintf("%s:%d", file, line)
 }
 
-// references are the images that a Dockerfile's target needs when it is built for a platform, linux/amd64 for "". A file
-// that another frontend than Docker's reads is an error: what it takes from the file is not known.
+// references are the images that a Dockerfile's target needs when it is built for a platform. A file that another frontend
+// than Docker's reads is an error: what it takes from the file is not known.
 func references(path string, src []byte, args map[string]string, target, platform string) ([]reference, error) {
-	if _, ok := args["TARGETPLATFORM"]; !ok && platform != "" {
+	if _, ok := args["TARGETPLATFORM"]; !ok {
 		args = maps.Clone(args)
 		if args == nil {
 			args = map[string]string{}
 		}
 		args["TARGETPLATFORM"] = platform
 	}
+	f, err := readable(path, src, args)
+	if err != nil {
+		return nil, err
+	}
+	used, err := f.Uses(target)
+	return needed(path, used), err
+}
+
+func readable(path string, src []byte, args map[string]string) (*dockerfile.File, error) {
 	f, err := dockerfile.Parse(path, src, args)
 	if err != nil {
 		return nil, err
@@ -240,18 +250,18 @@ func references(path string, src []byte, args map[string]string, target, platfor
 	if frontend := f.Frontend(); frontend != "" {
 		return nil, fmt.Errorf("%s: its # syntax= has %s read it, not docker/dockerfile: what that takes from the file is not known", path, frontend)
 	}
-	used, err := f.Uses(target)
-	if err != nil {
-		return nil, err
-	}
-	var out []reference
+	return f, nil
+}
+
+// needed are the references that are edges of the graph.
+func needed(path string, used []dockerfile.Used) (out []reference) {
 	for _, u := range used {
 		kind := graph.EdgeKind(u.Use)
 		if kind != graph.Inherits && kind != graph.BuildsWith && kind != graph.CopiesFrom {
 			continue
 		}
 		name, digest := splitDigest(u.Name)
-		out = append(out, reference{name: name, digest: digest, kind: kind, file: path, line: u.Line, rewritable: u.Rewritable, why: u.Why})
+		out = append(out, reference{name: name, raw: u.Raw, digest: digest, kind: kind, file: path, line: u.Line, rewritable: u.Rewritable, why: u.Why})
 	}
-	return out, nil
+	return out
 }
