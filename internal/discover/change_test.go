@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"rebuilder/internal/catalog"
 	"rebuilder/internal/discover"
 	"rebuilder/internal/notify"
 	"rebuilder/internal/store"
@@ -403,20 +404,51 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-// A base's inventory that is read later makes the parent known without a request more.
-func TestAParentThatIsReadLater(t *testing.T) {
+// What was found is judged anew, without a request, when an inventory is read or the catalog changes.
+func TestJudgedAnew(t *testing.T) {
 	w := newWorld(t)
-	onlyRegistry(w)
 	young := w.image(3)
 	w.push("web:main", w.on(young))
+	w.repository("web", "Dockerfile", "FROM "+w.registry.host()+"/base/java:17\n")
+	w.repository("hidden", "Dockerfile", w.from())
 	w.complete()
-	if got := w.row("web:main"); len(got.Parents) > 0 || got.Unknown == "" {
-		t.Errorf("%+v", got)
+	w.now = w.now.Add(-time.Minute) // nothing is due
+	w.seen()
+	d := w.discoverer()
+	run := func() {
+		t.Helper()
+		report, err := d.Run(t.Context(), w.catalog)
+		w.must(err)
+		if report.Places[0].Walked || report.Places[1].Walked || w.seen() > 0 {
+			t.Errorf("it asked: %+v", report)
+		}
 	}
-	w.read("base/debian", young)
-	w.complete()
-	if got := w.row("web:main"); len(got.Parents) != 1 || got.Unknown != "" {
-		t.Errorf("%+v", got)
+	w.registry.breakWith(nil)
+	run()
+	w.read("base/java", young)
+	run()
+	java := []string{"acme/hidden <- base/debian inherits recipe Dockerfile:1", "acme/web"}
+	if got := w.row("web:main"); len(got.Parents) > 0 || got.Unknown == "" {
+		t.Errorf("the catalog has no base/java, and yet %+v", got)
+	}
+	w.catalog.Bases = append(w.catalog.Bases, catalog.Base{Name: "base/java", Image: w.registry.host() + "/base/java", Channel: "stable"})
+	w.catalog.SHA256 = "2"
+	run()
+	w.expect("base/debian:stable ? parent of linux/amd64 unknown: "+orphan, "web:main <- base/java inherits layers linux/amd64", java[0],
+		`acme/web <- base/java inherits recipe Dockerfile:1 ? Dockerfile:1 names base/java by "`+w.registry.host()+`/base/java:17", which is not the tag that it moves`)
+}
+
+func TestWithoutAForge(t *testing.T) {
+	w := newWorld(t)
+	d, err := discover.New(discover.Config{Registry: w.images, Store: w.store, Now: func() time.Time { return w.now }})
+	w.must(err)
+	report, err := d.Run(t.Context(), w.catalog)
+	w.must(err)
+	if p := report.Places[1]; !strings.Contains(p.Problem, "[forge]") || w.heartbeat("acme").Error == "" {
+		t.Errorf("%+v", p)
+	}
+	if !report.Places[0].Complete {
+		t.Errorf("%+v", report.Places[0])
 	}
 }
 

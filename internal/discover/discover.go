@@ -62,7 +62,10 @@ type Config struct {
 }
 
 // Discoverer walks. Its Run is to be called by one goroutine at a time.
-type Discoverer struct{ cfg Config }
+type Discoverer struct {
+	cfg    Config
+	judged string // the catalog by which everything was judged last
+}
 
 // New checks the configuration; it looks at nothing.
 func New(cfg Config) (*Discoverer, error) {
@@ -80,7 +83,7 @@ func New(cfg Config) (*Discoverer, error) {
 	if len(cfg.PackageHosts) == 0 {
 		cfg.PackageHosts = []string{"ghcr.io"}
 	}
-	return &Discoverer{cfg}, nil
+	return &Discoverer{cfg: cfg}, nil
 }
 
 func or[T comparable](v, def T) T {
@@ -133,7 +136,7 @@ func (d *Discoverer) Run(ctx context.Context, c *catalog.Catalog) (Report, error
 	if err != nil || len(places) == 0 {
 		return Report{}, err
 	}
-	if err := d.index(ctx); err != nil {
+	if err := d.refresh(ctx, c); err != nil {
 		return Report{}, err
 	}
 	var report Report
@@ -153,13 +156,23 @@ func (d *Discoverer) Run(ctx context.Context, c *catalog.Catalog) (Report, error
 // indexed bounds how many inventories one Run makes findable; the next one goes on.
 const indexed = 1000
 
-func (d *Discoverer) index(ctx context.Context) error {
+// refresh makes new inventories findable, and judges anew what was found when there are any, or another catalog.
+func (d *Discoverer) refresh(ctx context.Context, c *catalog.Catalog) error {
 	const at = 20 // an inventory takes up to 200 kB
-	for range indexed / at {
-		if n, err := store.IndexAncestors(ctx, d.cfg.Store.Q(), at); err != nil || n < at {
+	fresh := 0
+	for n := at; n == at && fresh < indexed; fresh += n {
+		var err error
+		if n, err = store.IndexAncestors(ctx, d.cfg.Store.Q(), at); err != nil {
 			return err
 		}
 	}
+	if fresh == 0 && d.judged == c.SHA256 {
+		return nil
+	}
+	if err := (judge{d.cfg.Store, knownOf(c)}).again(ctx); err != nil {
+		return err
+	}
+	d.judged = c.SHA256
 	return nil
 }
 
@@ -179,10 +192,8 @@ func (d *Discoverer) places(c *catalog.Catalog) (places []place) {
 	for _, r := range c.Discovery.Registries {
 		add(place{name: strings.TrimSuffix(r, "/"), budget: d.cfg.RegistryRequests})
 	}
-	if d.cfg.Forge != nil {
-		for _, o := range c.Discovery.Organizations {
-			add(place{name: o, org: o, budget: d.cfg.ForgeRequests})
-		}
+	for _, o := range c.Discovery.Organizations {
+		add(place{name: o, org: o, budget: d.cfg.ForgeRequests})
 	}
 	return places
 }

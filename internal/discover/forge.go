@@ -67,7 +67,8 @@ func (f *forgeWalk) look(ctx context.Context, one item) (found, error) {
 	if err != nil {
 		return found{}, limited(err)
 	}
-	f.judge(&row)
+	f.judge.repository(&row)
+	row.Note = noteOf(row)
 	return found{save: []store.Observed{row}}, nil
 }
 
@@ -121,40 +122,8 @@ func (f *forgeWalk) head(ctx context.Context, l notify.Listed) (commit string, e
 	return commit, err
 }
 
-// judge says what the Dockerfiles that were read mean for the catalog of now, and what is not known.
-func (f *forgeWalk) judge(row *store.Observed) {
-	var unknown []string
-	row.Parents = nil
-	for _, file := range row.Detail.Files {
-		if file.Problem != "" {
-			unknown = append(unknown, file.Problem)
-		}
-		for _, ref := range file.References {
-			if ref.Name == "" {
-				unknown = append(unknown, fmt.Sprintf("%s:%d names an image by a variable that has no value there", file.Path, ref.Line))
-				continue
-			}
-			name, exact, ok := f.known.find(ref.Name)
-			if !ok {
-				continue
-			}
-			if !exact {
-				unknown = append(unknown, fmt.Sprintf("%s:%d names %s by %q, which is not the tag that it moves", file.Path, ref.Line, name, ref.Name))
-			}
-			row.Parents = append(row.Parents, store.ObservedParent{Name: name, Kind: ref.Kind, Evidence: "recipe", Reference: ref.Name, File: file.Path, Line: ref.Line})
-		}
-	}
-	if row.Detail.Unread != "" {
-		unknown = append(unknown, row.Detail.Unread)
-	}
-	if row.State == "disabled" {
-		unknown = append(unknown, "the forge has disabled the repository, so that it cannot be read")
-	}
-	row.Unknown = strings.Join(unknown, "; ")
-	row.Note = noteOf(row)
-}
-
-func noteOf(row *store.Observed) string {
+// noteOf says what else is worth knowing of a repository.
+func noteOf(row store.Observed) string {
 	var notes []string
 	if row.State == "archived" {
 		notes = append(notes, "archived: nothing can be proposed to it")

@@ -235,7 +235,7 @@ func (r *registryWalk) image(ctx context.Context, repo, tag string, have []store
 	row.Digest = digest.String()
 	if i := slices.IndexFunc(have, func(o store.Observed) bool { return o.Key == row.Key }); i >= 0 && have[i].Digest == row.Digest && described(have[i]) {
 		row.Detail = have[i].Detail
-		return row, true, r.stand(ctx, &row)
+		return row, true, r.judge.image(ctx, &row)
 	}
 	desc, err := r.cfg.Registry.Describe(ctx, repo+"@"+row.Digest)
 	r.spend(max(1, desc.Requests))
@@ -247,7 +247,7 @@ func (r *registryWalk) image(ctx context.Context, repo, tag string, have []store
 		return row, true, nil
 	}
 	row.Detail = detailOf(desc)
-	return row, true, r.stand(ctx, &row)
+	return row, true, r.judge.image(ctx, &row)
 }
 
 // described says that a digest was looked into before.

@@ -20,6 +20,7 @@ const (
 	keepGone  = 90 * 24 * time.Hour // rows of what is gone
 	atOnce    = 50                  // rows to verify that are read together
 	patience  = time.Hour           // before a place is asked again that refused
+	maxWait   = 24 * time.Hour      // however long somebody asks for
 	busyPause = 15 * time.Minute    // after a registry asked to come later, not saying when
 )
 
@@ -50,6 +51,15 @@ type walker interface {
 	passing(err error) bool
 }
 
+// nowhere is where there is nothing to walk.
+type nowhere struct{ err error }
+
+func (n nowhere) page(context.Context, string) ([]item, string, int, error) { return nil, "", 0, n.err }
+func (n nowhere) look(context.Context, item) (found, error)                 { return found{}, n.err }
+func (n nowhere) verify(context.Context, store.Observed) (found, error)     { return found{}, n.err }
+func (nowhere) repository(one item) string                                  { return one.name }
+func (nowhere) passing(error) bool                                          { return false }
+
 // pause ends a slice until a time; it is nobody's fault.
 type pause struct {
 	until time.Time
@@ -64,7 +74,7 @@ type slice struct {
 	walker
 	place  place
 	c      *catalog.Catalog
-	known  known
+	judge  judge
 	walk   store.Walk
 	report PlaceReport
 	left   int // requests
@@ -91,11 +101,14 @@ func (d *Discoverer) visit(ctx context.Context, c *catalog.Catalog, p place) (Pl
 		return report, nil
 	}
 	report.Walked = true
-	s := &slice{Discoverer: d, place: p, c: c, known: knownOf(c), walk: w, report: report, left: p.budget}
-	if p.org != "" {
-		s.walker = &forgeWalk{slice: s, host: webHost(c.Forge.URL)}
-	} else {
+	s := &slice{Discoverer: d, place: p, c: c, judge: judge{d.cfg.Store, knownOf(c)}, walk: w, report: report, left: p.budget}
+	switch {
+	case p.org == "":
 		s.walker = newRegistryWalk(s)
+	case d.cfg.Forge == nil:
+		s.walker = nowhere{errors.New("an organization is on a forge, and the catalog has no [forge]")}
+	default:
+		s.walker = &forgeWalk{slice: s, host: webHost(c.Forge.URL)}
 	}
 	problem := s.run(ctx)
 	if problem == nil && s.rest != nil && s.walk.Phase != store.Complete {
@@ -122,7 +135,7 @@ func (s *slice) end(ctx context.Context, began time.Time, problem error) error {
 	case errors.As(problem, &fatal):
 		return fatal.error
 	case errors.As(problem, &wait):
-		s.walk.NextAt = max(wait.until.UnixMilli(), now.Add(s.cfg.Pause).UnixMilli())
+		s.walk.NextAt = min(max(wait.until.UnixMilli(), now.Add(s.cfg.Pause).UnixMilli()), now.Add(maxWait).UnixMilli())
 		heartbeat.LastOK = began.UnixMilli()
 		s.report.Problem = wait.Error()
 	case problem != nil && !s.passing(problem):
@@ -248,7 +261,7 @@ func (s *slice) oneItem(ctx context.Context, one item) error {
 		return errors.Join(err, s.save(ctx, found{}))
 	default:
 		s.walk.Failed++
-		got = found{kept: s.repository(one), why: "the last look at it failed: " + err.Error()}
+		got = found{kept: s.repository(one), why: failedLook + err.Error()}
 	}
 	s.walk.After, s.walk.Tries = one.name, 0
 	s.walk.Seen++
@@ -318,7 +331,7 @@ func (s *slice) oneRow(ctx context.Context, row store.Observed) error {
 		return errors.Join(err, s.save(ctx, found{}))
 	default:
 		s.walk.Failed++
-		row.Unknown = "no list has it, and the last look at it failed: " + err.Error()
+		row.Unknown = failedLook + err.Error()
 		err := s.inTx(ctx, func(ctx context.Context, q store.Querier) error {
 			return store.ObservedRowKept(ctx, q, row.Key, s.walk.Number, row.Unknown)
 		})

@@ -176,6 +176,24 @@ func ObservedUnseen(ctx context.Context, q Querier, place string, walk int64, li
 	return Collect(ctx, q, scanObservedWhole, `SELECT `+observedColumns+`, detail FROM observed WHERE place=$1 AND walk<>$2 AND gone_at=0 ORDER BY key LIMIT $3`, place, walk, limit)
 }
 
+// ObservedAfter returns at most limit rows with detail whose keys come after one, in the order of keys.
+func ObservedAfter(ctx context.Context, q Querier, after string, limit int) ([]Observed, error) {
+	return Collect(ctx, q, scanObservedWhole, `SELECT `+observedColumns+`, detail FROM observed WHERE key>$1 ORDER BY key LIMIT $2`, after, limit)
+}
+
+// JudgeObserved replaces the parents of a row and what is unknown of it, unless it was looked at since o was read.
+func JudgeObserved(ctx context.Context, q Querier, o Observed) error {
+	if o.Parents == nil {
+		o.Parents = []ObservedParent{}
+	}
+	parents, err := json.Marshal(o.Parents)
+	if err != nil {
+		return err
+	}
+	_, err = q.Exec(ctx, `UPDATE observed SET parents=$2, unknown=$3 WHERE key=$1 AND walk=$4 AND digest=$5`, o.Key, string(parents), bounded(o.Unknown), o.Walk, o.Digest)
+	return err
+}
+
 // ObservedGone records that a thing is there no more.
 func ObservedGone(ctx context.Context, q Querier, key string, at int64) error {
 	_, err := q.Exec(ctx, `UPDATE observed SET gone_at=$2 WHERE key=$1 AND gone_at=0`, key, at)
