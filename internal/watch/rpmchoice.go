@@ -145,8 +145,8 @@ func readRules(pins []inventory.Pin) dnfRules {
 
 func (r dnfRules) none() bool { return len(r.excludes)+len(r.includes)+len(r.locks) == 0 }
 
-// allow says that dnf would take an offer: nothing excludes it; where its repository, or all, have includes, each of the
-// two lists names it; and where its name is locked, one of the locks has its version.
+// allow says that dnf would take an offer: nothing excludes it; where its repository, or all, have includes, one of them
+// names it; and where its name is locked, one of the locks has its version.
 func (r dnfRules) allow(name string, c ranked) bool {
 	forms := rpmForms(name, c.offer)
 	of := func(p inventory.Pin) bool { return p.Repository == "" || p.Repository == c.index.Repository.ID }
@@ -154,16 +154,9 @@ func (r dnfRules) allow(name string, c ranked) bool {
 	if slices.ContainsFunc(r.excludes, func(p inventory.Pin) bool { return of(p) && names(p) }) {
 		return false
 	}
-	for _, repository := range []string{"", c.index.Repository.ID} {
-		asked, found := false, false
-		for _, p := range r.includes {
-			if p.Repository == repository {
-				asked, found = true, found || names(p)
-			}
-		}
-		if asked && !found {
-			return false
-		}
+	asked := slices.ContainsFunc(r.includes, of)
+	if asked && !slices.ContainsFunc(r.includes, func(p inventory.Pin) bool { return of(p) && names(p) }) {
+		return false
 	}
 	return r.unlocked(name, c.version)
 }
