@@ -66,6 +66,29 @@ func TestEachWatcherHasItsOwnHeart(t *testing.T) {
 	}
 }
 
+// Webhooks that nobody repeats any more are forgotten.
+func TestOldDeliveriesAreForgotten(t *testing.T) {
+	now := noon()
+	w := newWorld(t, at(now))
+	first := func() int {
+		t.Helper()
+		n, err := store.FirstDelivery(t.Context(), w.st.Q(), "harbor", now.UnixMilli(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	first()
+	*now = now.Add(6 * 24 * time.Hour)
+	if w.once(); first() != 0 {
+		t.Error("forgotten after six days")
+	}
+	*now = now.Add(2 * 24 * time.Hour)
+	if w.once(); first() != 1 {
+		t.Error("not forgotten after eight days")
+	}
+}
+
 type advisories struct {
 	found []plan.Advisory
 	err   error

@@ -143,6 +143,9 @@ func (l *Loop) Once(ctx context.Context) error {
 			s.Problem = o.problem.Error()
 		}
 	})
+	if err := store.ForgetDeliveries(ctx, l.store.Q(), o.at.UnixMilli()); err != nil {
+		l.log.Warn("old deliveries of webhooks could not be removed", "error", err)
+	}
 	return errors.Join(o.problem, l.beat(ctx, c, o))
 }
 
