@@ -11,12 +11,12 @@ import (
 )
 
 // TestExamplesPlan plays the life of each example and compares its plans with testdata: nothing is built yet; everything is
-// as it should be; the upstream moved; and, where packages can be read, one of them is patched.
+// as it should be; the upstream moved; and a library of its distribution is patched.
 func TestExamplesPlan(t *testing.T) {
 	for _, dir := range []string{"alpine-node", "centos-java", "demo", root} {
 		t.Run(dir, func(t *testing.T) {
 			w := newWorld(t, dir)
-			w.publish("libssl3", "3.0.17-1")
+			w.publish(false)
 			var out strings.Builder
 			show := func(when string) *plan.Plan {
 				p, _ := w.plan()
@@ -38,14 +38,12 @@ func TestExamplesPlan(t *testing.T) {
 				t.Errorf("it was applied, and yet there is to be done:\n%s", w.text(p))
 			}
 
-			if dir == "demo" { // of the other distributions packages are not read yet
-				w.publish("libssl3", "3.0.17-2")
-				patched := show("libssl3 is patched")
-				w.steps(patched, len(w.c.Bases)+w.toTell())
-				w.apply(patched)
-				if p, _ := w.plan(); !p.Empty() {
-					t.Errorf("it was applied, and yet there is to be done:\n%s", w.text(p))
-				}
+			w.publish(true)
+			patched := show("a library is patched")
+			w.steps(patched, len(w.c.Bases)+w.toTell())
+			w.apply(patched)
+			if p, _ := w.plan(); !p.Empty() {
+				t.Errorf("it was applied, and yet there is to be done:\n%s", w.text(p))
 			}
 			golden.Compare(t, filepath.Join("testdata", strings.Replace(dir, root, "root", 1)+".txt"), out.String())
 		})
@@ -104,7 +102,10 @@ func (w *world) text(p *plan.Plan) string {
 		fmt.Fprintf(&out, "-  %s: %s%s\n", n.Image, unknown, n.Reason)
 	}
 	fmt.Fprintf(&out, "of %d images %d are unknown\n", p.Images, p.Unknown)
-	text := strings.ReplaceAll(out.String(), w.url, "http://packages")
+	text := out.String()
+	for id, d := range w.distributions {
+		text = strings.ReplaceAll(text, d.url(), "http://"+id)
+	}
 	for digest, name := range w.names {
 		hex := strings.TrimPrefix(digest, "sha256:")
 		text = strings.ReplaceAll(strings.ReplaceAll(text, hex, name), hex[:12], name)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,9 +22,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"rebuilder/internal/catalog"
-	"rebuilder/internal/demo/debrepo"
 	"rebuilder/internal/dockerfile"
 	"rebuilder/internal/graph"
+	"rebuilder/internal/inventory"
 	"rebuilder/internal/notify"
 	"rebuilder/internal/observe"
 	"rebuilder/internal/plan"
@@ -38,19 +37,18 @@ import (
 // world is an example come to life: its catalog, recipes and Dockerfiles as they are, a real store, observer and package
 // repository; the registry and the repositories of the applications are maps.
 type world struct {
-	t        *testing.T
-	dir      string
-	c        *catalog.Catalog
-	obs      *observe.Observer
-	tags     map[string]v1.Image // by reference
-	digests  map[string]v1.Image
-	names    map[string]string // digest -> "base/debian #2"
-	count    map[string]int
-	files    map[string][]byte // "repository/path"
-	commits  int
-	now      time.Time
-	packages *debrepo.Repository
-	url      string // of packages
+	t             *testing.T
+	dir           string
+	c             *catalog.Catalog
+	obs           *observe.Observer
+	tags          map[string]v1.Image // by reference
+	digests       map[string]v1.Image
+	names         map[string]string // digest -> "base/debian #2"
+	count         map[string]int
+	files         map[string][]byte // "repository/path"
+	commits       int
+	now           time.Time
+	distributions map[string]distribution // by the id of an upstream's system
 }
 
 func newWorld(t *testing.T, dir string) *world {
@@ -70,12 +68,7 @@ func newWorld(t *testing.T, dir string) *world {
 			w.files[a.Repository+"/"+i.Dockerfile] = src
 		}
 	}
-	if w.packages, err = debrepo.Open(t.TempDir(), debrepo.Config{Codename: "stable"}); err != nil {
-		t.Fatal(err)
-	}
-	srv := httptest.NewServer(w.packages)
-	t.Cleanup(srv.Close)
-	w.url = srv.URL
+	w.distributions = distributions(t)
 	deb, err := watch.New(watch.Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -112,39 +105,6 @@ func (w *world) Image(_ context.Context, ref, _ string) (v1.Image, error) {
 		return nil, fmt.Errorf("%s: %w", ref, registry.ErrNotFound)
 	}
 	return img, nil
-}
-
-// publish publishes a Debian package.
-func (w *world) publish(name, version string) {
-	w.t.Helper()
-	deb, err := debrepo.Build(w.t.Context(), w.t.TempDir(), debrepo.Package{Name: name, Version: version, Architecture: "amd64"})
-	if err == nil {
-		_, err = w.packages.Publish(w.t.Context(), deb)
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// system are the files of an upstream image. Only Debian's packages can be read so far.
-func (w *world) system(name string) map[string]string {
-	w.t.Helper()
-	id := strings.TrimPrefix(name, "upstream/")
-	files := map[string]string{"etc/os-release": "ID=" + id + "\nVERSION_ID=1\n"}
-	if id == "debian" {
-		key, err := w.packages.PublicKey()
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		files["etc/apt/keyrings/k.gpg"] = string(key)
-		files["etc/apt/sources.list"] = "deb [signed-by=/etc/apt/keyrings/k.gpg] " + w.url + " stable main\n"
-		maps.Copy(files, dpkg("3.0.17-1"))
-	}
-	return files
-}
-
-func dpkg(libssl string) map[string]string {
-	return map[string]string{"var/lib/dpkg/status": "Package: libssl3\nStatus: install ok installed\nArchitecture: amd64\nVersion: " + libssl + "\n\n"}
 }
 
 // push makes an image on another one, nil for none, and moves a reference to it. Every image has content of its own.
@@ -199,6 +159,24 @@ func layer(t *testing.T, files map[string]string) v1.Layer {
 	return static.NewLayer(buf.Bytes(), types.OCIUncompressedLayer)
 }
 
+// upgraded are the files that an upgrade of a family's library writes.
+func (w *world) upgraded(family, version string) map[string]string {
+	w.t.Helper()
+	return w.distributions[map[string]string{inventory.Deb: "debian", inventory.APK: "alpine", inventory.RPM: "centos"}[family]].installed(w.t, version)
+}
+
+// publish publishes the library of every distribution, its patched version if that is wanted.
+func (w *world) publish(patched bool) {
+	w.t.Helper()
+	for _, d := range w.distributions {
+		_, version, second := d.library()
+		if patched {
+			version = second
+		}
+		d.publish(w.t, version)
+	}
+}
+
 // upstreams moves every upstream to a new image.
 func (w *world) upstreams() {
 	for _, u := range w.c.Upstreams {
@@ -234,7 +212,7 @@ func (w *world) build(b catalog.Base, s plan.Step) {
 	}
 	for _, q := range s.Patches {
 		if q.Inherited == "" {
-			brought = dpkg(q.To)
+			brought = w.upgraded(q.Type, q.To)
 		}
 	}
 	d := w.push(b.Name, b.Reference(), on, brought)
