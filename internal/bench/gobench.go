@@ -23,6 +23,7 @@ func goBenchmarks() []goBenchmark {
 	return []goBenchmark{
 		{"blast radius of an image among 10,000 with 100,000 edges", "./internal/graph", "BenchmarkAffected10k", 10},
 		{"making that graph", "./internal/graph", "BenchmarkNew10k", 0},
+		{"blast radius of an image among 100,000 with 1,000,000 edges", "./internal/graph", "BenchmarkAffected100k", 100},
 		{"plan for 10,000 images, nothing to do", "./internal/plan", "BenchmarkMakeRest10k", 0},
 		{"plan for 10,000 images, all stand on the patched one", "./internal/plan", "BenchmarkMakePatched10k", 0},
 		{"plan for 10,000 images, no application told yet", "./internal/plan", "BenchmarkMakeBehind10k", 0},

@@ -75,7 +75,11 @@ func measure(ctx context.Context, c config, say func(string)) ([]Measure, error)
 	}
 	say("running the packages' benchmarks")
 	more, err := measureGo(ctx, c.goTool, c.root)
-	return append(all, more...), err
+	if err != nil {
+		return nil, err
+	}
+	memory, err := measureGraph(ctx, c.goTool, c.root)
+	return append(append(all, more...), memory...), err
 }
 
 // measureWorld is everything that needs a world with a daemon in it.
