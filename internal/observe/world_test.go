@@ -47,8 +47,9 @@ type world struct {
 	args string // of the base in recipe_test.go
 	now  time.Time
 
-	mu   sync.Mutex
-	down string // part of the paths for which the registry answers 503
+	mu       sync.Mutex
+	down     string   // part of the paths for which the registry answers 503
+	requests []string // to the registry: "GET /v2/base/debian/manifests/stable"
 }
 
 // repository is a package repository that images may use.
@@ -104,6 +105,7 @@ func newWorld(t testing.TB) *world {
 	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		down := w.down != "" && strings.Contains(r.URL.Path, w.down)
+		w.requests = append(w.requests, r.Method+" "+r.URL.Path)
 		w.mu.Unlock()
 		if down {
 			http.Error(rw, "down for the test", http.StatusForbidden)
