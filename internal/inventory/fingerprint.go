@@ -18,10 +18,12 @@ import (
 //
 // It covers, for each path of the merged file system: type, permissions, owner, link target, device numbers, file
 // capabilities and the content's SHA-256; and of the configuration what a container is started with. It leaves out
-// times, the paths of volatile, and the labels of volatileLabel.
-func fingerprint(t *tree, cfg *v1.ConfigFile) string {
+// times, the paths of volatile, and the labels of volatileLabel. rpm's database, which has the time of each installation
+// in it, counts by its packages.
+func fingerprint(t *tree, cfg *v1.ConfigFile, packages []Package) string {
 	h := sha256.New()
 	t.root.fingerprint(h, "")
+	fingerprintRPM(h, packages)
 	// Encoding a struct of strings and maps cannot fail, and encodes maps in the order of their keys.
 	_ = json.NewEncoder(h).Encode(normalConfig(cfg))
 	return fmt.Sprintf("sha256:%x", h.Sum(nil))
@@ -64,7 +66,7 @@ func volatile(p string) bool {
 			return true
 		}
 	}
-	return strings.HasSuffix(p, ".cache-8") // fontconfig
+	return strings.HasSuffix(p, ".cache-8") || isVolatileRPM(p) // the first is fontconfig's
 }
 
 // startConfig is what a container is started with. An empty field and a missing one are the same.

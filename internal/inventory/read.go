@@ -82,7 +82,7 @@ func read(ctx context.Context, img v1.Image, platform string) (*Inventory, error
 		return nil, err
 	}
 	inv.Unknown = append(inv.Unknown, more...)
-	inv.Fingerprint = fingerprint(tree, cfg)
+	inv.Fingerprint = fingerprint(tree, cfg, inv.Packages)
 	return inv, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"database/sql"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path"
@@ -45,6 +46,41 @@ func isRPMDatabase(at string) bool {
 		return path.Base(dir) == "rpm"
 	}
 	return base == path.Base(rpmManifest) && path.Base(dir) == path.Base(path.Dir(rpmManifest))
+}
+
+// isVolatileRPM says that a path is of those that differ between two installations of the same packages: rpm's database,
+// and what dnf and yum write down of what they did and when.
+func isVolatileRPM(at string) bool {
+	for _, dir := range rpmDirs() {
+		if rest, ok := strings.CutPrefix(at, dir+"/"); ok {
+			return isRPMDatabase(at) || strings.HasPrefix(rest, "rpmdb.sqlite-") || strings.HasPrefix(rest, "__db.") || rest == ".rpm.lock" || rest == "Index.db" || isBDBIndex(rest)
+		}
+	}
+	for _, dir := range []string{"/var/cache/dnf/", "/var/cache/yum/", "/var/cache/libdnf5/", "/var/lib/dnf/", "/var/lib/yum/", "/usr/lib/sysimage/libdnf5/"} {
+		if strings.HasPrefix(at, dir) {
+			return true
+		}
+	}
+	return false
+}
+
+// isBDBIndex says that a file is one of those that rpm makes of its Berkeley DB.
+func isBDBIndex(name string) bool {
+	switch name {
+	case "Basenames", "Conflictname", "Dirnames", "Enhancename", "Filetriggername", "Group", "Installtid", "Name", "Obsoletename", "Providename",
+		"Provideversion", "Recommendname", "Requirename", "Requireversion", "Sha1header", "Sigmd5", "Suggestname", "Supplementname", "Transfiletriggername", "Triggername":
+		return true
+	}
+	return false
+}
+
+// fingerprintRPM writes the packages that a database has.
+func fingerprintRPM(w io.Writer, packages []Package) {
+	for _, p := range packages {
+		if p.Type == RPM {
+			fmt.Fprintf(w, "rpm %q %q %q\n", p.Name, p.Version, p.Architecture)
+		}
+	}
 }
 
 // rpmFiles are the files of the first database there is. One in an older form may lie beside it: rpm leaves it there

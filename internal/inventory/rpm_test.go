@@ -184,6 +184,29 @@ func TestRPMDatabaseWithWriteAheadLog(t *testing.T) {
 	}
 }
 
+// Installed anew, the same packages have another database, and the image is the same; other packages are another one.
+func TestFingerprintOfRPMImages(t *testing.T) {
+	of := func(more []entry, names ...string) string {
+		return mustRead(t, image(t, append(layerIn("var/lib/rpm", installRPMs(t, names...)), more...))).Fingerprint
+	}
+	notes := func(what string) []entry {
+		return []entry{text("var/lib/rpm/rpmdb.sqlite-shm", what), text("var/lib/rpm/.rpm.lock", what), text("var/cache/dnf/x", what), text("var/lib/dnf/history.sqlite", what)}
+	}
+	one := of(notes("now"), "openssl-libs", "nodejs")
+	if installRPMs(t, "openssl-libs", "nodejs")[rpmSQLite] == installRPMs(t, "nodejs", "openssl-libs")[rpmSQLite] {
+		t.Fatal("the databases are the same")
+	}
+	if two := of(notes("then"), "nodejs", "openssl-libs"); two != one {
+		t.Errorf("installed in another order: %s, was %s", two, one)
+	}
+	if three := of(notes("now"), "openssl-libs"); three == one {
+		t.Error("without one of its packages it is the same")
+	}
+	if four := of(append(notes("now"), text("var/lib/rpm/mine", "x")), "openssl-libs", "nodejs"); four == one {
+		t.Error("with a file of its own beside the database it is the same")
+	}
+}
+
 // rpmLibrary is where the library keeps databases of real systems for its own tests.
 func rpmLibrary(t testing.TB, name string) []byte {
 	t.Helper()
