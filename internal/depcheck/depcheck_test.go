@@ -56,8 +56,18 @@ var homes = []rule{
 	},
 	{
 		why:     "versions are ordered in one place",
-		imports: []string{"github.com/google/osv-scalibr/..."},
+		imports: []string{"github.com/google/osv-scalibr/semantic"},
 		homes:   []string{"internal/patch", "internal/scan"},
+	},
+	{
+		why:     "of scalibr, parts are used, and few",
+		imports: []string{"github.com/google/osv-scalibr/..."},
+		homes:   []string{"internal/patch", "internal/scan", "internal/inventory"},
+	},
+	{
+		why:     "apko's package manager brings the clients of several clouds along: only what it writes is wanted, by tests",
+		imports: []string{"chainguard.dev/apko/pkg/apk/apk", "chainguard.dev/apko/pkg/apk/fs"},
+		tests:   []string{"..."},
 	},
 	{
 		why:     "schedules are read in one place, on a clock that never jumps",

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"strings"
-
-	"chainguard.dev/apko/pkg/apk/apk"
 )
 
 // apkDB is the package database of Alpine, Wolfi and what is made of their packages.
@@ -32,16 +30,21 @@ func readInstalled(data []byte, add func(Package) error) error {
 func APKArchitecture(platform string) string {
 	_, arch, _ := strings.Cut(platform, "/")
 	switch arch {
-	case "arm", "arm/v8": // 32 bits
+	case "386":
+		return "x86"
+	case "arm", "arm/v7", "arm/v8": // 32 bits
 		return "armv7"
-	case "arm/v5":
-		return "armhf" // the oldest that there is
+	case "arm/v5", "arm/v6":
+		return "armhf"
+	}
+	arch, _, _ = strings.Cut(arch, "/") // amd64/v2, arm64/v9
+	switch arch {
+	case "amd64":
+		return "x86_64"
+	case "arm64":
+		return "aarch64"
 	case "loong64":
 		return "loongarch64"
 	}
-	if strings.HasPrefix(arch, "arm/") {
-		return apk.ArchToAPK(arch)
-	}
-	arch, _, _ = strings.Cut(arch, "/") // amd64/v2, arm64/v9
-	return apk.ArchToAPK(arch)
+	return arch
 }

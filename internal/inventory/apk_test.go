@@ -109,13 +109,13 @@ func apkoTestdata(t testing.TB, name string) []byte {
 	return data
 }
 
-func apkRecord(name, version string) string {
+func apkText(name, version string) string {
 	return fmt.Sprintf("C:Q1AAAA=\nP:%s\nV:%s\nA:x86_64\nF:usr/bin\nR:%s\na:0:0:755\n\n", name, version, name)
 }
 
 func TestAPKPackagesBelongToTheLayerThatBroughtThem(t *testing.T) {
 	const db, newDB = "lib/apk/db/installed", "usr/lib/apk/db/installed"
-	a1, a2, b1 := apkRecord("a", "1-r0"), apkRecord("a", "2-r0"), apkRecord("b", "1-r0")
+	a1, a2, b1 := apkText("a", "1-r0"), apkText("a", "2-r0"), apkText("b", "1-r0")
 	for _, c := range []struct {
 		name   string
 		layers [][]entry
@@ -163,10 +163,11 @@ func TestReadAPKErrors(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"one letter", "P:a\nV\n", `line 2: a letter and a colon expected, not "V"`},
 		{"no field", "P:a\nV:1\nnonsense\n", `line 3: a letter and a colon expected, not "nonsense"`},
-		{"no name", many + "V:1\n\n", "above line 60002: a record without a package name"},
-		{"an empty name", "P:\nV:1\n\n", "a record without a package name"},
-		{"no version", "P:a\n\n", `package "a" has no version`},
-		{"build time", "P:a\nV:1\nt:soon\n", "cannot parse build time soon"},
+		{"no name", many + "V:1\n\n", "above line 60003: a record without package or version (package \"\", version \"1\")"},
+		{"an empty name", "P:\nV:1\n\n", "a record without package or version (package \"\", version \"1\")"},
+		{"nothing but files", "P:a\nV:1\n\nF:usr\nR:a\n\n", "a record without package or version"},
+		{"no version", "P:a\n\n", `a record without package or version (package "a", version "")`},
+		{"build time", "P:a\nV:1\nt:soon\n", `package "a": built at "soon"`},
 		{"a long name", "P:" + strings.Repeat("x", 5000) + "\nV:1\n", "line 1: more than 4096 bytes"},
 		{"a long record", strings.Repeat("P:aaaaaaaaaaaaaa\n", 1000), "a record of more than 16384 bytes"},
 		{"whoever asked has enough", "P:enough\nV:1\n", "refused"},
@@ -204,7 +205,7 @@ func TestAPKArchitecture(t *testing.T) {
 // Whatever a database holds, reading ends without a panic, records are complete and bounded, and reading the same
 // records written out again gives the same.
 func FuzzReadAPK(f *testing.F) {
-	f.Add([]byte(apkRecord("a", "1-r0") + apkRecord("b", "2-r0")))
+	f.Add([]byte(apkText("a", "1-r0") + apkText("b", "2-r0")))
 	f.Add([]byte("P\n"))
 	f.Add([]byte("P:a\nV:1\nt:9\no:b"))
 	f.Add([]byte("\n\n:\n"))

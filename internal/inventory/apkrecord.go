@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
-	"chainguard.dev/apko/pkg/apk/apk"
+	"github.com/google/osv-scalibr/extractor/filesystem/os/apk/apkutil"
 )
 
 // APKRecord is what one record of an apk database or index says of a package.
@@ -34,9 +35,6 @@ func ReadAPK(r io.Reader, add func(APKRecord) error) error {
 	for {
 		err := b.line()
 		if errors.Is(err, io.EOF) {
-			if err := b.end(); err != nil {
-				return err
-			}
 			return b.flush()
 		}
 		if err != nil {
@@ -46,17 +44,13 @@ func ReadAPK(r io.Reader, add func(APKRecord) error) error {
 }
 
 // apkBatcher gives the fields that are read to the library's parser, some whole records at a time. The parser itself
-// would keep every field of every package, and leave out without a word a record that has no name, or that nothing
-// follows.
+// would keep all lines of a record, however many, and has none of a length that some indexes have.
 type apkBatcher struct {
 	r      *bufio.Reader
 	add    func(APKRecord) error
 	batch  bytes.Buffer
 	number int // of the line
 	began  int // where the record's lines begin in batch
-	inside bool
-	tag    string   // of the record
-	tags   []string // of the records in batch that have ended: the parser does not know this field
 }
 
 // line takes one line. Its error is io.EOF when there is none.
@@ -71,16 +65,13 @@ func (b *apkBatcher) line() error {
 		return b.end()
 	case len(line) < 2 || line[1] != ':':
 		return fmt.Errorf("line %d: a letter and a colon expected, not %.40q", b.number, line)
-	}
-	b.inside = true
-	if line[0] == 's' && !long {
-		b.tag = string(line[2:])
-		return nil
-	}
-	if !apkFieldRead(line[0]) {
+	case !apkFieldRead(line[0]):
+		// One for all: a record of such fields alone is still seen to have no name.
+		if b.batch.Len() == b.began {
+			b.batch.WriteString("F:\n")
+		}
 		return b.skip(long)
-	}
-	if long {
+	case long:
 		return fmt.Errorf("line %d: more than %d bytes", b.number, maxAPKLine)
 	}
 	b.batch.Write(line)
@@ -91,10 +82,10 @@ func (b *apkBatcher) line() error {
 	return nil
 }
 
-// apkFieldRead says whether a field is one that the parser is to read.
+// apkFieldRead says whether a field is one of those in APKRecord.
 func apkFieldRead(letter byte) bool {
 	switch letter {
-	case 'P', 'V', 'A', 'o', 't':
+	case 'P', 'V', 'A', 'o', 't', 's':
 		return true
 	}
 	return false
@@ -111,15 +102,10 @@ func (b *apkBatcher) skip(long bool) (err error) {
 	return err
 }
 
-// end ends a record, if one began.
+// end ends a record.
 func (b *apkBatcher) end() error {
-	if !b.inside {
-		return nil
-	}
 	b.batch.WriteByte('\n')
-	b.tags = append(b.tags, b.tag)
-	b.inside, b.began, b.tag = false, b.batch.Len(), ""
-	if b.batch.Len() < apkBatch {
+	if b.began = b.batch.Len(); b.began < apkBatch {
 		return nil
 	}
 	return b.flush()
@@ -127,23 +113,32 @@ func (b *apkBatcher) end() error {
 
 // flush parses the batch.
 func (b *apkBatcher) flush() error {
-	packages, err := apk.ParsePackageIndex(bytes.NewReader(b.batch.Bytes()))
-	if err != nil {
-		return fmt.Errorf("above line %d: %.200w", b.number, err)
-	}
-	if len(packages) != len(b.tags) {
-		return fmt.Errorf("above line %d: a record without a package name", b.number)
-	}
-	for i, p := range packages {
-		if p.Version == "" {
-			return fmt.Errorf("above line %d: package %.100q has no version", b.number, p.Name)
+	records := apkutil.NewScanner(&b.batch)
+	for records.Scan() {
+		r, err := apkRecord(records.Record())
+		if err != nil {
+			return fmt.Errorf("above line %d: %w", b.number+1, err)
 		}
-		r := APKRecord{Name: p.Name, Version: p.Version, Architecture: p.Arch, Origin: p.Origin, Built: p.BuildTime, Tag: b.tags[i]}
 		if err := b.add(r); err != nil {
 			return err
 		}
 	}
 	b.batch.Reset()
-	b.began, b.tags = 0, b.tags[:0]
-	return nil
+	b.began = 0
+	return records.Err()
+}
+
+func apkRecord(fields map[string]string) (APKRecord, error) {
+	r := APKRecord{Name: fields["P"], Version: fields["V"], Architecture: fields["A"], Origin: fields["o"], Tag: fields["s"]}
+	if r.Name == "" || r.Version == "" {
+		return r, fmt.Errorf("a record without package or version (package %.100q, version %.100q)", r.Name, r.Version)
+	}
+	if built, ok := fields["t"]; ok {
+		seconds, err := strconv.ParseInt(built, 10, 64)
+		if err != nil {
+			return r, fmt.Errorf("package %.100q: built at %.40q: seconds since 1970 expected", r.Name, built)
+		}
+		r.Built = time.Unix(seconds, 0).UTC()
+	}
+	return r, nil
 }

@@ -146,7 +146,7 @@ func TestAPKKeys(t *testing.T) {
 func TestAPKWorld(t *testing.T) {
 	inv := mustRead(t, image(t, []entry{
 		text("etc/apk/world", "plain\nexact=1.0-r0 below<2\n\nabove>1\nnear~1.2\nnear2=~1.2\nat-least>=3\ntagged@edge\nboth@edge<4\napko=1.0@local\n!gone\n!old<3\nbuild><Q1abc=\n"),
-		text("lib/apk/db/installed", apkRecord("exact", "1.0-r0")+apkRecord("below", "1-r0")+apkRecord("build", "1-r0")+apkRecord("apko", "1.0")+apkRecord("near", "1.2")),
+		text("lib/apk/db/installed", apkText("exact", "1.0-r0")+apkText("below", "1-r0")+apkText("build", "1-r0")+apkText("apko", "1.0")+apkText("near", "1.2")),
 		text("var/lib/dpkg/status", stanzaOf("exact", "1")), // of another family
 	}))
 	want := "exact =1.0-r0; below <2; above >1; near ~1.2; near2 =~1.2; at-least >=3; tagged @edge; both @edge; both <4; apko @local; apko =1.0; gone !; old !<3; build ><Q1abc="
@@ -170,11 +170,11 @@ func TestAPKWorld(t *testing.T) {
 // apk remembers the tag of what a tagged package brought in.
 func TestAPKTagsOfInstalledPackages(t *testing.T) {
 	tagged := func(name, tag string) string {
-		return strings.TrimSuffix(apkRecord(name, "1-r0"), "\n") + "s:" + tag + "\n\n"
+		return strings.TrimSuffix(apkText(name, "1-r0"), "\n") + "s:" + tag + "\n\n"
 	}
 	inv := mustRead(t, image(t, []entry{
 		text("etc/apk/world", "a@edge\n"),
-		text("lib/apk/db/installed", tagged("a", "testing")+tagged("b", "edge")+apkRecord("c", "1-r0")+tagged("d", "testing")+apkRecord("e", "1-r0")),
+		text("lib/apk/db/installed", tagged("a", "testing")+tagged("b", "edge")+apkText("c", "1-r0")+tagged("d", "testing")+apkText("e", "1-r0")),
 	}))
 	if got, want := showPins(inv.Pins), "a @edge; b @edge; d @testing"; got != want {
 		t.Errorf("got %s, want %s", got, want)

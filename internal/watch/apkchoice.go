@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"chainguard.dev/apko/pkg/apk/apk"
-
 	"rebuilder/internal/inventory"
 	"rebuilder/internal/patch"
 )
@@ -130,12 +128,22 @@ func apkMatches(constraint, version string) (matches, known bool) {
 	return err == nil && matches, err == nil && op != ""
 }
 
-// apkBegins says whether a version is one of those that begin with another: 1.2.3 begins with 1.2, 1.20 does not.
+// apkBegins says whether a version is one of those that begin with another: 1.2.3 and 1.2-r1 begin with 1.2, 1.20 does
+// not. known is false when one of the two is no version.
 func apkBegins(version, with string) (begins, known bool) {
-	v, err := apk.ParseVersion(version)
-	if err != nil || with == "" {
+	if !isDigit(version, 0) || !isDigit(with, 0) {
 		return false, false
 	}
-	begins, err = apk.ResolvePackageNameVersionPin("package~" + with).SatisfiedBy(v)
-	return begins, err == nil
+	rest, ok := strings.CutPrefix(version, with)
+	if !ok || rest == "" {
+		return ok, true
+	}
+	last := len(with) - 1
+	moreOfNumber := isDigit(with, last) && isDigit(rest, 0)
+	moreOfWord := isLower(with, last) && isLower(rest, 0) // _p is no beginning of _pre
+	return !moreOfNumber && !moreOfWord, true
 }
+
+func isDigit(s string, at int) bool { return at < len(s) && '0' <= s[at] && s[at] <= '9' }
+
+func isLower(s string, at int) bool { return at < len(s) && 'a' <= s[at] && s[at] <= 'z' }

@@ -194,6 +194,70 @@ func BenchmarkAPKChoice(b *testing.B) {
 	}
 }
 
+func TestAPKBegins(t *testing.T) {
+	for _, c := range []struct {
+		version, with string
+		want          bool
+	}{
+		{"3.6.0", "3.6", true},
+		{"3.6.9", "3.6", true},
+		{"3.6_pre1", "3.6", true},
+		{"3.6.0_pre1", "3.6", true},
+		{"3.6.0", "3.6.0", true},
+		{"3.60", "3.6", false},
+		{"3.6.0", "3.8", false},
+		{"3.8", "3.8.1", false},
+		{"3.8.0.1", "3.8.1", false},
+		{"3.6a", "3.6", true},
+		{"3.6-r1", "3.6", true},
+		{"3.6-r12", "3.6-r1", false},
+		{"3.6_p1", "3.6_p", true},
+		{"3.6_pre1", "3.6_p", false},
+		{"3.6_rc12", "3.6_rc1", false},
+		{"3.6_rc1-r3", "3.6_rc1", true},
+		{"3.6.1", "3.6_rc1", false},
+	} {
+		if got, known := apkBegins(c.version, c.with); got != c.want || !known {
+			t.Errorf("%s begins with %s: %v, %v", c.version, c.with, got, known)
+		}
+	}
+	for _, c := range [][2]string{{"", "1"}, {"1", ""}, {"nonsense", "1"}, {"1", "nonsense"}} {
+		if _, known := apkBegins(c[0], c[1]); known {
+			t.Errorf("%q and %q are versions", c[0], c[1])
+		}
+	}
+}
+
+// "~" with plain numbers means the same to apko. With suffixes it takes more than apk does.
+func TestAPKBeginsIsApkos(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	pick := func(parts ...string) string { return parts[random.IntN(len(parts))] }
+	numbers := func() string { return pick("1", "2", "12") + pick("", ".1", ".2", ".12", ".2.1", ".2.12") }
+	version := func() string {
+		return numbers() + pick("", "", "a", "b") + pick("", "", "_rc", "_rc1", "_rc12", "_p", "_pre", "_p1") + pick("", "-r1", "-r12")
+	}
+	agreed := map[bool]int{}
+	for range 20_000 {
+		v, with := version(), numbers()
+		theirs, err := apk.ParseVersion(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := apk.ResolvePackageNameVersionPin("a~" + with).SatisfiedBy(theirs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, known := apkBegins(v, with)
+		if got != want || !known {
+			t.Errorf("%s ~ %s: %v, apko says %v", v, with, got, want)
+		}
+		agreed[got]++
+	}
+	if agreed[true] < 100 || agreed[false] < 100 {
+		t.Errorf("compared: %v", agreed)
+	}
+}
+
 // What a constraint and a version may be: reading them ends without a panic, a constraint takes the version that it
 // names unless it says that it does not, and one of exactly a version takes what compares as equal.
 func FuzzAPKMatches(f *testing.F) {
