@@ -22,8 +22,10 @@ type scripted struct {
 	held      bool          // libfoo is held: an upgrade leaves it
 	salt      string        // makes the content differ
 	fail      string        // the image whose build fails
+	dead      string        // the fresh build that fails: a download is gone
 	gate      chan struct{} // builds wait for it to be closed; nil: they do not
 	builds    map[string]int
+	fresh     map[string]string // by image: what the last build was asked to be
 }
 
 func (s *scripted) set(f func(*scripted)) {
@@ -41,10 +43,11 @@ func (s *scripted) Build(_ context.Context, r build.Request) (*build.Result, err
 	s.lab.cut.here("before build")
 	s.mu.Lock()
 	if s.builds == nil {
-		s.builds = map[string]int{}
+		s.builds, s.fresh = map[string]int{}, map[string]string{}
 	}
 	s.builds[r.Image]++
-	version, held, salt, fail, gate := s.available, s.held, s.salt, s.fail == r.Image, s.gate
+	s.fresh[r.Image] = r.Fresh
+	version, held, salt, fail, gate := s.available, s.held, s.salt, s.fail == r.Image || s.dead != "" && s.dead == r.Fresh, s.gate
 	s.mu.Unlock()
 	if gate != nil {
 		<-gate
