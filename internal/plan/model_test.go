@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	modelCases = 250
+	modelCases = 200
 	retryAfter = time.Hour
 )
 
@@ -53,7 +53,7 @@ func TestNoSequenceOfReconcilesLoops(t *testing.T) {
 
 // interleave lets reconciles, steps of rollouts and changes happen in any order.
 func (m *model) interleave() {
-	for range 25 {
+	for range 15 {
 		switch n := m.rng.IntN(100); {
 		case n < 25:
 			m.seen["reconciled"]++
