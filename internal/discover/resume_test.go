@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -11,41 +14,76 @@ import (
 	"rebuilder/internal/store/storetest"
 )
 
-// A walk that is killed before any of its requests, and started again, ends as one that is not.
+// A walk that is killed before any of its requests, and started again, ends as one that is not: the first walk of a place,
+// and the one after everything changed.
 func TestKilledBetweenAnyTwoRequests(t *testing.T) {
-	for name, only := range map[string]func(*world){
-		"registry": func(w *world) { w.catalog.Discovery.Organizations = nil },
-		"forge":    func(w *world) { w.catalog.Discovery.Registries = nil },
-	} {
+	for name, only := range map[string]func(*world){"registry": onlyRegistry, "forge": onlyForge} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.populate()
 			only(w)
-			w.seen()
-			w.complete()
-			want := w.rows()
-			whole := w.seen()
-			if len(want) < 4 || whole < 10 {
-				t.Fatalf("%d requests found %q", whole, want)
-			}
-			began := w.now
-			for n := 1; n <= whole && !t.Failed(); n++ {
-				w.now = began
-				w.fresh()
-				w.killedAt(n)
-				for _, row := range must(store.ObservedAll(t.Context(), w.store.Q())) {
-					if row.GoneAt > 0 {
-						t.Errorf("%s is gone after a part of a walk", row.Name)
-					}
-				}
-				w.complete()
-				w.expect(want...)
-				if t.Failed() {
-					t.Errorf("killed at request %d of %d", n, whole)
-				}
+			saved := w.save()
+			w.restore(saved)
+			w.killedEverywhere(saved)
+			after := w.save()
+			w.upheave()
+			w.restore(after)
+			w.killedEverywhere(after)
+			if rows := strings.Join(w.rows(), "\n"); !strings.Contains(rows, "gone") {
+				t.Errorf("nothing is gone:\n%s", rows)
 			}
 		})
 	}
+}
+
+// upheave removes, moves and renames.
+func (w *world) upheave() {
+	w.t.Helper()
+	w.untag("team/web:v1.2")
+	w.untag("other/stranger:latest")
+	w.push("team/web:main", w.on(w.base))
+	w.must(w.hub.RenameRepository("acme", "web", "a-shop"))
+	w.must(w.hub.RemoveRepository("acme", "stranger"))
+	w.must(w.hub.ArchiveRepository("acme", "odd"))
+}
+
+// killedEverywhere does a whole walk, and then one from the same beginning for each of its requests that is killed there.
+func (w *world) killedEverywhere(saved string) {
+	w.t.Helper()
+	began := w.now
+	w.seen()
+	w.complete()
+	want, whole := w.rows(), w.seen()
+	if len(want) < 4 || whole < 5 {
+		w.t.Fatalf("%d requests found %q", whole, want)
+	}
+	for n := 1; n <= whole; n++ {
+		w.now = began
+		w.restore(saved)
+		w.killedAt(n)
+		w.complete()
+		if w.expect(want...); w.t.Failed() {
+			w.t.Fatalf("killed at request %d of %d", n, whole)
+		}
+	}
+}
+
+// save returns a copy of the store as it is now, and closes it.
+func (w *world) save() (file string) {
+	w.t.Helper()
+	w.must(w.store.Close())
+	return w.file
+}
+
+// restore goes on from a copy.
+func (w *world) restore(saved string) {
+	w.t.Helper()
+	w.must(w.store.Close())
+	data, err := os.ReadFile(saved)
+	w.must(err)
+	w.file = filepath.Join(w.t.TempDir(), "rebuilder.db")
+	w.must(os.WriteFile(w.file, data, 0o600))
+	w.store = storetest.Open(w.t, "sqlite:"+w.file)
 }
 
 // seen is how many requests there were since the last call.

@@ -122,6 +122,7 @@ type world struct {
 	forge    *server
 	hub      *forge.Forge
 	store    *store.Store
+	file     string // of the store
 	catalog  *catalog.Catalog
 	now      time.Time
 	config   discover.Config
@@ -172,7 +173,9 @@ func newWorld(t *testing.T) *world {
 // fresh begins with an empty store, in which the base's inventory is.
 func (w *world) fresh() {
 	w.t.Helper()
-	w.store = storetest.Open(w.t, storetest.SQLite(w.t))
+	dsn := storetest.SQLite(w.t)
+	w.file = strings.TrimPrefix(dsn, "sqlite:")
+	w.store = storetest.Open(w.t, dsn)
 	w.read("base/debian", w.base)
 }
 
