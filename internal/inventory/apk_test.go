@@ -190,6 +190,23 @@ func TestReadAPKErrors(t *testing.T) {
 	}
 }
 
+// What apk keeps of repositories is made again when it is needed; what is installed counts.
+func TestAPKFingerprint(t *testing.T) {
+	print := func(index, db string) string {
+		return mustRead(t, image(t, []entry{
+			dir("var"), dir("var/cache"), dir("var/cache/apk"), text("var/cache/apk/APKINDEX.12345678.tar.gz", index),
+			dir("etc"), dir("etc/apk"), dir("etc/apk/cache"), text("etc/apk/cache/installed", index), text("lib/apk/db/installed", db),
+		})).Fingerprint
+	}
+	was := print("monday", apkText("a", "1-r0"))
+	if print("tuesday", apkText("a", "1-r0")) != was {
+		t.Error("an index changes the fingerprint")
+	}
+	if print("monday", apkText("a", "2-r0")) == was {
+		t.Error("a package does not change the fingerprint")
+	}
+}
+
 func TestAPKArchitecture(t *testing.T) {
 	for platform, want := range map[string]string{
 		"linux/amd64": "x86_64", "linux/amd64/v2": "x86_64", "linux/386": "x86", "linux/arm64": "aarch64", "linux/arm64/v9": "aarch64",

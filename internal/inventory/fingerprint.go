@@ -52,7 +52,7 @@ func (n *node) fingerprint(w io.Writer, at string) {
 // volatile paths differ between two builds of the same thing: logs, caches that are made again when needed, backups of
 // the package database, package lists, and what is unique to each machine by design.
 func volatile(p string) bool {
-	for _, dir := range []string{"/var/log/", "/var/cache/apt/", "/var/lib/apt/lists/", "/var/cache/fontconfig/"} {
+	for _, dir := range []string{"/var/log/", "/var/cache/apt/", "/var/lib/apt/lists/", "/var/cache/apk/", "/etc/apk/cache/", "/var/cache/fontconfig/"} {
 		if strings.HasPrefix(p, dir) {
 			return true
 		}
