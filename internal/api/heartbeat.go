@@ -65,6 +65,9 @@ func stopped(s Status) (out []Need) {
 			n.Reason = fmt.Sprintf("this watcher stopped: it was due %s ago and has not run since%s", Age(s.Now.Sub(w.NextRun)), after(w.Problem))
 		case w.failing(s.Now) && (w.Name != "reconcile" || s.Problem == ""):
 			n.Reason = "this watcher fails: " + w.Problem
+			if w.LastOK.IsZero() {
+				n.Reason = "this watcher never worked: " + w.Problem
+			}
 		default:
 			continue
 		}
