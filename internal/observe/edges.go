@@ -63,11 +63,12 @@ type edger struct {
 	*looking
 	chains   map[string][]store.Layered // by chain id: images that others are made from, the likelier first
 	whose    map[string][]string        // digest, of index or manifest -> images that others are made from
+	points   map[string]pointing
 	unlisted []Unlisted
 }
 
 func (l *looking) edger() *edger {
-	e := &edger{looking: l, chains: map[string][]store.Layered{}, whose: map[string][]string{}}
+	e := &edger{looking: l, chains: map[string][]store.Layered{}, whose: map[string][]string{}, points: map[string]pointing{}}
 	add := func(row store.Layered) {
 		e.chains[row.Chain] = append(e.chains[row.Chain], row)
 		e.own(row.Digest, row.Image)
@@ -110,25 +111,38 @@ func (l *looking) pointed(name string) []plan.Sighting {
 	return []plan.Sighting{{Digest: s.resolved.Digest(), Manifests: s.resolved.Manifests}}
 }
 
-// at names a digest of a parent as its reference would: by the newest index that holds it, where there is one. So an edge
-// tells the same of all platforms, and an index that got a new digest and nothing else is no other image.
-func (l *looking) at(parent, digest, platform string) string {
-	if digest == "" {
-		return ""
-	}
-	all, h := l.pointed(parent), v1.Hash{}
-	h, _ = v1.NewHash(digest)
-	if i := slices.IndexFunc(all, func(s plan.Sighting) bool { return s.Digest == h }); i >= 0 && all[i].Manifests[platform].Hex != "" {
-		h = all[i].Manifests[platform]
-	}
-	for _, s := range all {
+// pointing is what the references of one image held.
+type pointing struct {
+	manifests map[string]map[string]v1.Hash // digest -> platform -> manifest
+	newest    map[string]string             // manifest -> the newest digest that holds it
+}
+
+func (l *looking) pointing(name string) pointing {
+	p := pointing{map[string]map[string]v1.Hash{}, map[string]string{}}
+	for _, s := range l.pointed(name) {
+		p.manifests[s.Digest.String()] = s.Manifests
 		for _, m := range s.Manifests {
-			if m == h {
-				return s.Digest.String()
+			if _, newer := p.newest[m.String()]; !newer {
+				p.newest[m.String()] = s.Digest.String()
 			}
 		}
 	}
-	return digest
+	return p
+}
+
+// at names a digest of a parent as its reference would: by the newest index that holds it, where there is one. So an edge
+// tells the same of all platforms, and an index that got a new digest and nothing else is no other image.
+func (e *edger) at(parent, digest, platform string) string {
+	p, ok := e.points[parent]
+	if !ok {
+		p = e.pointing(parent)
+		e.points[parent] = p
+	}
+	manifest := digest
+	if m := p.manifests[digest][platform]; m.Hex != "" {
+		manifest = m.String()
+	}
+	return cmp.Or(p.newest[manifest], digest)
 }
 
 // recipe is an edge to what the next build will stand on.
