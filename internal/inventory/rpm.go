@@ -197,9 +197,9 @@ func readRPMManifest(data []byte, add func(Package) error) error {
 // rpmPackages calls each for every header of a database.
 //
 // The database is untrusted, and the library was not written for that: it runs in circles in a Berkeley DB whose pages
-// do, panics in a goroutine of its own on offsets behind a page's end, takes as much memory as a header claims to need,
-// is silent about an SQLite file that ends early, and leaves a goroutine and a file behind when a header is malformed. So
-// the file is checked first (rpmcheck.go), and the library is given one header at a time.
+// do, panics in a goroutine of its own on offsets behind a page's end, takes as much memory and time as a header claims to
+// need, is silent about an SQLite file that ends early, and leaves a goroutine and a file behind when a header is
+// malformed. So the file is checked first (rpmcheck.go), and the library is given one header at a time.
 func rpmPackages(files []databaseFile, each func(*rpmdb.PackageInfo) error) error {
 	dir, err := os.MkdirTemp("", "rebuilder-rpm-")
 	if err != nil {

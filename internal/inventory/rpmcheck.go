@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -44,7 +45,50 @@ func checkHeader(blob []byte) error {
 	if tags < 1 || tags > maxHeaderTags || 8+16*tags+data != int64(len(blob)) {
 		return damaged("a header of %d bytes that claims %d tags and %d bytes", len(blob), tags, data)
 	}
+	return checkTags(blob[8:8+16*tags], blob[8+16*tags:])
+}
+
+// checkTags makes sure that each tag of a header has its values: the library looks for the end of each text that a tag
+// claims, from the start again when there is none, and a tag may claim four thousand million. Values do not overlap, so
+// all of them take no more than there is.
+func checkTags(tags, data []byte) error {
+	left := len(data)
+	for ; len(tags) > 0; tags = tags[16:] {
+		kind, at, count := binary.BigEndian.Uint32(tags[4:]), binary.BigEndian.Uint32(tags[8:]), binary.BigEndian.Uint32(tags[12:])
+		if int64(at) > int64(len(data)) || int64(count) > int64(left) {
+			return damaged("a tag with %d values at %d of %d bytes", count, at, len(data))
+		}
+		size, ok := valuesSize(kind, int(count), data[at:])
+		if left -= size; !ok || left < 0 {
+			return damaged("a tag with %d values of type %d at %d of %d bytes", count, kind, at, len(data))
+		}
+	}
 	return nil
+}
+
+// valuesSize is how many bytes the values of one tag take; ok is false when they are not there.
+func valuesSize(kind uint32, count int, data []byte) (size int, ok bool) {
+	switch kind {
+	case 0, 1, 2, 7: // null, char, int8, binary
+		size = count
+	case 3: // int16
+		size = 2 * count
+	case 4: // int32
+		size = 4 * count
+	case 5: // int64
+		size = 8 * count
+	case 6, 8, 9: // texts, each ended by a zero
+		for range count {
+			end := bytes.IndexByte(data[size:], 0)
+			if end < 0 {
+				return 0, false
+			}
+			size += end + 1
+		}
+	default:
+		return 0, false
+	}
+	return size, size <= len(data)
 }
 
 // singleNDB is an NDB file with one package.
