@@ -309,23 +309,24 @@ func (e *edger) meant(c store.Claimed) (image string, ok bool) {
 	return named.name, ok
 }
 
-// together makes one edge of what holds for every platform.
-func together(edges []graph.Edge, platforms int) (out []graph.Edge) {
-	key := func(e graph.Edge) graph.Edge { e.Platform = ""; return e }
+// together makes one edge of what holds for every platform, if everything does. Else each platform has its own, so that
+// what is strongest can be told of each.
+func together(edges []graph.Edge, platforms int) []graph.Edge {
 	on := map[graph.Edge]map[string]bool{}
 	for _, e := range edges {
-		if on[key(e)] == nil {
-			on[key(e)] = map[string]bool{}
+		platform := e.Platform
+		e.Platform = ""
+		if on[e] == nil {
+			on[e] = map[string]bool{}
 		}
-		on[key(e)][e.Platform] = true
+		on[e][platform] = true
 	}
-	for _, e := range edges {
-		if len(on[key(e)]) == platforms {
-			e = key(e)
+	for _, same := range on {
+		if len(same) < platforms {
+			return edges
 		}
-		out = append(out, e)
 	}
-	return out
+	return slices.Collect(maps.Keys(on)) // in no order: the graph has its own
 }
 
 func diffIDs(all []v1.Hash) []string {
