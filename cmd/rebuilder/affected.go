@@ -62,7 +62,7 @@ func affectedVerdict(a api.Affected, gate bool) error {
 		return nil
 	case a.Has > 0:
 		return &exit{code: exitChanges}
-	case a.Unknown > 0 || a.Below > 0:
+	case a.Unknown > 0:
 		return &exit{code: exitUnknown}
 	}
 	return nil

@@ -302,7 +302,7 @@ func (s *search) unread(img Image) string {
 	case s.doubtful[img.Digest] != "":
 		return s.doubtful[img.Digest]
 	case !listed:
-		return "what is inside " + Short(img.Digest) + " was not read yet"
+		return "what is inside " + Short(img.Digest) + " is not known yet"
 	case c.Packages == 0:
 		return "no packages could be read in " + Short(img.Digest)
 	}
