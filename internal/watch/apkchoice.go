@@ -15,6 +15,7 @@ import (
 // not looked at.
 func (apkFamily) chooser(inv *inventory.Inventory, indexes []*Index) chooser {
 	world := readWorld(inv.Pins)
+	world.unread = unreadTags(inv, indexes)
 	return func(p inventory.Package) (best ranked, held, ok bool) {
 		allowed := func(version string) bool { return world.allows(p.Name, version) }
 		best, ok = newestAPK(world.offers(p, indexes, allowed))
@@ -46,6 +47,20 @@ type apkWorld struct {
 	tags  map[string][]string
 	rules map[string][]string // "<3.1", "!~1.2"
 	used  []string            // all tags
+	// unread are the tags of repositories that were never read, "" of those without: what they have is not known, and so
+	// not that they have nothing.
+	unread []string
+}
+
+func unreadTags(inv *inventory.Inventory, indexes []*Index) []string {
+	var tags []string
+	for _, r := range inv.Repositories {
+		read := func(ix *Index) bool { return ix.Repository.URI == r.URI && ix.Repository.ID == r.ID }
+		if r.Type == inventory.APK && !slices.ContainsFunc(indexes, read) {
+			tags = append(tags, r.ID)
+		}
+	}
+	return tags
 }
 
 func readWorld(pins []inventory.Pin) apkWorld {
@@ -66,11 +81,14 @@ func readWorld(pins []inventory.Pin) apkWorld {
 	return w
 }
 
-// offers are those that apk would choose from, of the versions that are taken.
+// offers are those that apk would choose from, of the versions that are taken; none where that cannot be told.
 func (w apkWorld) offers(p inventory.Package, indexes []*Index, takes func(version string) bool) []ranked {
 	for _, tags := range [][]string{w.tags[p.Name], {""}, w.used} {
 		if found := offersTagged(p, indexes, tags, takes); len(found) > 0 {
 			return found
+		}
+		if slices.ContainsFunc(tags, func(tag string) bool { return slices.Contains(w.unread, tag) }) {
+			return nil
 		}
 	}
 	return nil

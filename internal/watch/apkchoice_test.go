@@ -96,6 +96,38 @@ func TestAPKHeldStaysHeld(t *testing.T) {
 	}
 }
 
+// As long as a repository was never read, nothing is taken from those that apk would ask after it.
+func TestAPKChoiceWithoutSomeRepositories(t *testing.T) {
+	repos := func(tags ...string) (all []inventory.Repository) {
+		for _, tag := range tags {
+			all = append(all, apkOffering(tag).Repository)
+		}
+		return all
+	}
+	main, edge := apkOffering("", "a 3"), apkOffering("edge", "a 2", "b 2")
+	for _, c := range []struct {
+		name    string
+		repos   []inventory.Repository
+		indexes []*Index
+		want    string
+	}{
+		{"all are read", repos("", "edge"), []*Index{main, edge}, "a 2, b 2"},
+		{"the tagged one is not", repos("", "edge"), []*Index{main}, ""},
+		{"the one without a tag is not", repos("", "edge"), []*Index{edge}, "a 2"},
+		{"one of another tag is not", repos("", "edge", "other"), []*Index{main, edge}, "a 2, b 2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []string
+			for _, p := range Patches(apkImage(c.repos, apkPinned("a @edge"), "a 1", "b 1"), c.indexes) {
+				got = append(got, p.Package+" "+p.To)
+			}
+			if strings.Join(got, ", ") != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 // Of images with random worlds and repositories, the version that we name is the one that apko's resolver installs.
 func TestAPKChoiceIsApkos(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
