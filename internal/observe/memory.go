@@ -86,7 +86,9 @@ func (l *looking) made(ctx context.Context, b catalog.Base, f *plan.Base) error 
 		return err
 	}
 	l.used[b.Name] = rec.Detail.Parents
-	f.BuiltFrom = rec.Detail.Recipe
+	if f.BuiltFrom = rec.Detail.Recipe; f.BuiltFrom != f.Recipe {
+		f.Revision = revision(ctx, b.Context)
+	}
 	f.Parents = withUsed(f.Parents, rec.Detail.Parents)
 	return nil
 }

@@ -100,7 +100,7 @@ func (m *maker) causes(s *Step, b Base) {
 		}
 	}
 	if b.Exists() && b.BuiltFrom != "" && b.BuiltFrom != b.Recipe {
-		because(CauseRecipe, "its recipe changed")
+		because(CauseRecipe, "its recipe changed%s", revised(b))
 	}
 	m.asked(s, b, because)
 	for _, p := range b.Parents {

@@ -62,6 +62,9 @@ type Base struct {
 	// BuiltFrom is the recipe hash that the current digest was built from, or with which a rebuild changed nothing; empty
 	// when we did not build it.
 	BuiltFrom string
+	// Revision says which commit changed the recipe's directory last, when that is known and the recipe is another than
+	// BuiltFrom: "commit 1a2b3c4 by Ada Lovelace".
+	Revision string
 	// Promoted is the digest that we moved its channel to last; empty when we never did.
 	Promoted string
 	// Unwatched are the images that the recipe names and the catalog does not: "ubuntu:24.04 (Dockerfile:1)".
