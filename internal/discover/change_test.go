@@ -133,8 +133,10 @@ func TestARepositoryThatFails(t *testing.T) {
 			w.complete()
 			w.repository("young", "Dockerfile", w.from())
 			w.push("young:main", w.on(w.base))
+			w.repository("secret", "Dockerfile", w.from())
+			w.push("secret:main", w.on(w.base))
 			fails := func(rw http.ResponseWriter, r *http.Request) bool {
-				if hasSuffix(r.URL.Path, "/team/web/tags/list", "/acme/web/git/ref/heads/main") {
+				if hasSuffix(r.URL.Path, "/team/web/tags/list", "/acme/web/git/ref/heads/main", "/secret/tags/list", "/secret/git/ref/heads/main") {
 					rw.WriteHeader(code)
 					return true
 				}
@@ -144,7 +146,7 @@ func TestARepositoryThatFails(t *testing.T) {
 			w.forge.breakWith(fails)
 			w.complete()
 			rows := strings.Join(w.rows(), "\n")
-			for _, want := range []string{"young:main <- base/debian", "acme/young <- base/debian", "team/web:main <- base/debian inherits layers linux/amd64 ? the last look at it failed", "acme/web <- base/debian"} {
+			for _, want := range []string{"young:main <- base/debian", "acme/young <- base/debian", "team/web:main <- base/debian inherits layers linux/amd64 ? the last look at it failed", "acme/web <- base/debian", "acme/secret ? the last look at it failed: ", "secret ? the last look at it failed: "} {
 				if !strings.Contains(rows, want) {
 					t.Errorf("%q is missing in\n%s", want, rows)
 				}
@@ -153,14 +155,14 @@ func TestARepositoryThatFails(t *testing.T) {
 				t.Errorf("got\n%s", rows)
 			}
 			for _, walk := range must(store.Walks(t.Context(), w.store.Q())) {
-				if walk.Failed != 1 {
+				if walk.Failed != 2 {
 					t.Errorf("%+v", walk)
 				}
 			}
 			w.registry.breakWith(nil)
 			w.forge.breakWith(nil)
 			w.complete()
-			if rows := strings.Join(w.rows(), "\n"); strings.Contains(rows, "failed") {
+			if rows := strings.Join(w.rows(), "\n"); strings.Contains(rows, "failed") || strings.Contains(rows, "secret\n") || strings.Count(rows, "secret") != 2 {
 				t.Errorf("it is still unknown:\n%s", rows)
 			}
 		})
@@ -490,6 +492,45 @@ func TestHostileRegistry(t *testing.T) {
 		}
 	}
 	w.expect(rows...)
+}
+
+func TestHostileForge(t *testing.T) {
+	w := newWorld(t)
+	onlyForge(w)
+	w.repository("web", "Dockerfile", w.from())
+	w.complete()
+	web := w.row("acme/web")
+	for _, name := range []string{"", "acme", "acme/", "/x", "acme/..", "acme/.", "../x", "a/b/c", "acme/x?y", "acme/x y", "acme/x%2f", "acme/" + strings.Repeat("a", 300)} {
+		w.code.more = append(w.code.more, notify.Listed{ID: 1, Name: name, Branch: "main"})
+	}
+	w.code.more = append(w.code.more, notify.Listed{Name: "acme/no-number"}, notify.Listed{ID: 77, Name: "acme/.github", Branch: "../../x"},
+		notify.Listed{ID: web.Detail.ID, Name: "acme/again", Branch: "main"})
+	w.complete()
+	rows := strings.Join(w.rows(), "\n")
+	if walk := must(store.Walks(t.Context(), w.store.Q()))[0]; walk.Refused != 13 {
+		t.Errorf("%d names were refused:\n%s", walk.Refused, rows)
+	}
+	if !strings.Contains(rows, `acme/.github ? the last look at it failed: its default branch "../../x"`) {
+		t.Errorf("got\n%s", rows)
+	}
+	w.code.more = nil
+	w.complete()
+	w.expect(`acme/.github ? the last look at it failed: its default branch "../../x" has a name that git does not allow gone`, "acme/web <- base/debian inherits recipe Dockerfile:1")
+}
+
+// A forge under another name is another forge: what was found before is let go, and the walk ends.
+func TestAnotherForge(t *testing.T) {
+	w := newWorld(t)
+	onlyForge(w)
+	w.repository("web", "Dockerfile", w.from())
+	w.complete()
+	old := w.row("acme/web")
+	w.catalog.Forge.URL = "https://other.example/api/v3"
+	w.complete()
+	all := must(store.ObservedAll(t.Context(), w.store.Q()))
+	if len(all) != 1 || all[0].Name != "other.example/acme/web" || all[0].Key == old.Key {
+		t.Errorf("%+v", all)
+	}
 }
 
 // A cursor that a registry does not know any more lets the walk begin again.

@@ -10,8 +10,18 @@ import (
 
 const orphan = "its layers begin with those of no image of the catalog that was read"
 
-// populate fills a registry and an organisation with one of each kind.
+// populate fills the registry and the organisation, those of them that are walked, with one of each kind.
 func (w *world) populate() {
+	w.t.Helper()
+	if len(w.catalog.Discovery.Registries) > 0 {
+		w.populateRegistry()
+	}
+	if len(w.catalog.Discovery.Organizations) > 0 {
+		w.populateForge()
+	}
+}
+
+func (w *world) populateRegistry() {
 	w.t.Helper()
 	w.push("team/web:main", w.on(w.base))
 	w.push("team/web:v1.2", w.on(w.on(w.base)))
@@ -19,6 +29,10 @@ func (w *world) populate() {
 	w.push("team/multi:latest", w.index(w.on(w.base), w.on(w.platform(w.image(1), "linux/arm64"))))
 	w.push("other/stranger:latest", mutate.Annotations(w.image(1), map[string]string{"org.opencontainers.image.base.name": "docker.io/library/debian:12"}).(v1.Image))
 	w.push("charts/web:1.0", mutate.ConfigMediaType(w.image(1), "application/vnd.cncf.helm.config.v1+json"))
+}
+
+func (w *world) populateForge() {
+	w.t.Helper()
 	w.repository("web", "Dockerfile", "FROM golang:1.26 AS build\n"+w.from()+"COPY --from=build /a /a\n", "deploy/job.Dockerfile", w.from())
 	w.repository("library", "src/main.go", "package main\n")
 	w.repository("stranger", "Containerfile", "FROM alpine:3.22\n")

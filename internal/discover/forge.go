@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,9 @@ type forgeWalk struct {
 // seconds, and its clock is not ours.
 const pushMargin = 5 * time.Minute
 
+// forgeName is the full name of a repository; a name of dots alone is none.
+var forgeName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*/\.*[A-Za-z0-9_-][A-Za-z0-9._-]*$`)
+
 const maxNames = 5 // former names that are kept
 
 func (f *forgeWalk) passing(err error) bool     { return f.cfg.Forge.Passing(err) }
@@ -35,7 +39,7 @@ func (f *forgeWalk) page(ctx context.Context, cursor string) (items []item, next
 	}
 	f.reserve(rate)
 	for _, r := range repos {
-		if owner, name, ok := strings.Cut(r.Name, "/"); !ok || owner == "" || name == "" || len(r.Name) > maxName || strings.ContainsAny(r.Name, "?#% \n") || r.ID == 0 {
+		if r.ID == 0 || len(r.Name) > maxName || !forgeName.MatchString(r.Name) {
 			refused++
 			continue
 		}
@@ -46,6 +50,12 @@ func (f *forgeWalk) page(ctx context.Context, cursor string) (items []item, next
 
 func (f *forgeWalk) key(id int64) string { return fmt.Sprintf("repository %s %d", f.host, id) }
 
+func (f *forgeWalk) unread(one item) store.Observed {
+	l := one.listed
+	return store.Observed{Key: f.key(l.ID), Kind: store.ObservedRepository, Name: f.host + "/" + l.Name, Repository: l.Name, State: stateOf(l),
+		Detail: store.ObservedDetail{ID: l.ID, Fork: l.Fork}}
+}
+
 // look looks at one repository: without a request when nothing was pushed since the last look, by 1 when the branch did not
 // move, and else by its tree and the Dockerfiles that are new.
 func (f *forgeWalk) look(ctx context.Context, one item) (found, error) {
@@ -54,7 +64,8 @@ func (f *forgeWalk) look(ctx context.Context, one item) (found, error) {
 	if err != nil {
 		return found{}, &databaseError{err}
 	}
-	row := store.Observed{Key: f.key(l.ID), Kind: store.ObservedRepository, Name: f.host + "/" + l.Name, Repository: l.Name, State: stateOf(l), Detail: was.Detail}
+	row := f.unread(one)
+	row.Detail = was.Detail
 	if had && was.Repository != l.Name {
 		row.Detail.Was = append(slices.Clone(was.Detail.Was), was.Repository)
 		row.Detail.Was = row.Detail.Was[max(0, len(row.Detail.Was)-maxNames):]
@@ -113,6 +124,9 @@ func (f *forgeWalk) read(ctx context.Context, l notify.Listed, row *store.Observ
 func (f *forgeWalk) head(ctx context.Context, l notify.Listed) (commit string, err error) {
 	if l.Branch == "" {
 		return "", nil
+	}
+	if strings.Contains(l.Branch, "..") {
+		return "", fmt.Errorf("its default branch %q has a name that git does not allow", l.Branch[:min(len(l.Branch), maxName)])
 	}
 	commit, err = f.cfg.Forge.Head(ctx, l.Name, l.Branch)
 	f.spend(1)

@@ -166,12 +166,22 @@ func (r *registryWalk) look(ctx context.Context, one item) (found, error) {
 		}
 	}
 	for _, row := range have {
+		if row.Name == repo {
+			got.forget = append(got.forget, row.Key) // it could not be read before
+			continue
+		}
 		tag := strings.TrimPrefix(row.Name, repo+":")
 		if slices.Contains(tags, tag) && !slices.ContainsFunc(picked, func(p choice) bool { return p.tag == tag }) {
 			got.forget = append(got.forget, row.Key) // it is there and others are of more interest now
 		}
 	}
 	return got, nil
+}
+
+// unread stands for all tags of a repository.
+func (r *registryWalk) unread(one item) store.Observed {
+	repo := r.repository(one)
+	return store.Observed{Key: imageKey(repo), Kind: store.ObservedImage, Name: repo, Repository: repo}
 }
 
 // tags are all of a repository, or all is false.
@@ -273,6 +283,13 @@ func (r *registryWalk) verify(ctx context.Context, row store.Observed) (found, e
 	repo, tag := row.Repository, strings.TrimPrefix(row.Name, row.Repository+":")
 	if !r.wanted(strings.TrimPrefix(repo, r.host+"/")) {
 		return found{forget: []string{row.Key}}, nil
+	}
+	if row.Name == repo { // it was never read
+		_, _, err := r.tags(ctx, repo)
+		if errors.Is(err, registry.ErrNotFound) {
+			return found{gone: []string{row.Key}}, nil
+		}
+		return found{forget: []string{row.Key}}, r.later(err)
 	}
 	seen, there, err := r.image(ctx, repo, tag, []store.Observed{row})
 	if err != nil {

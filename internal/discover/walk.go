@@ -39,6 +39,11 @@ type found struct {
 	why    string
 }
 
+// covers says that something is known of a row now.
+func (f found) covers(key string) bool {
+	return slices.Contains(f.forget, key) || slices.Contains(f.gone, key) || slices.ContainsFunc(f.save, func(o store.Observed) bool { return o.Key == key })
+}
+
 // walker is what differs between registries and the forge.
 type walker interface {
 	// page lists one page; next is "" after the last one. refused counts names that are no names.
@@ -48,6 +53,8 @@ type walker interface {
 	verify(ctx context.Context, row store.Observed) (found, error)
 	// repository is what the rows of an item are kept under.
 	repository(one item) string
+	// unread is the row of an item of which nothing else is known.
+	unread(one item) store.Observed
 	passing(err error) bool
 }
 
@@ -58,6 +65,7 @@ func (n nowhere) page(context.Context, string) ([]item, string, int, error) { re
 func (n nowhere) look(context.Context, item) (found, error)                 { return found{}, n.err }
 func (n nowhere) verify(context.Context, store.Observed) (found, error)     { return found{}, n.err }
 func (nowhere) repository(one item) string                                  { return one.name }
+func (nowhere) unread(item) store.Observed                                  { return store.Observed{} }
 func (nowhere) passing(error) bool                                          { return false }
 
 // pause ends a slice until a time; it is nobody's fault.
@@ -261,12 +269,24 @@ func (s *slice) oneItem(ctx context.Context, one item) error {
 		return errors.Join(err, s.save(ctx, found{}))
 	default:
 		s.walk.Failed++
-		got = found{kept: s.repository(one), why: failedLook + err.Error()}
+		if got, err = s.failed(ctx, one, err); err != nil {
+			return err
+		}
 	}
 	s.walk.After, s.walk.Tries = one.name, 0
 	s.walk.Seen++
 	s.done++
 	return s.step(ctx, got)
+}
+
+// failed keeps what is known of an item that could not be looked at; when that is nothing, that it is there.
+func (s *slice) failed(ctx context.Context, one item, why error) (found, error) {
+	got := found{kept: s.repository(one), why: failedLook + why.Error()}
+	have, err := s.have(ctx, got.kept)
+	if !slices.ContainsFunc(have, func(o store.Observed) bool { return o.GoneAt == 0 }) {
+		got.save = []store.Observed{s.unread(one)}
+	}
+	return got, err
 }
 
 // lookAt looks at an item that the catalog's patterns want; of others nothing is kept.
@@ -323,7 +343,9 @@ func (s *slice) someRows(ctx context.Context) (spent bool, err error) {
 func (s *slice) oneRow(ctx context.Context, row store.Observed) error {
 	got, err := s.verify(ctx, row)
 	switch {
+	case err == nil && got.covers(row.Key):
 	case err == nil:
+		got.forget = append(got.forget, row.Key) // it is another row now; the walk must not come back to this one
 	case s.ends(ctx, err):
 		return err
 	case s.passing(err) && s.walk.Tries+1 < maxTries:

@@ -136,6 +136,7 @@ type lister struct {
 	*github.Client
 	pushed map[string]time.Time
 	rate   notify.Rate
+	more   []notify.Listed // on the last page
 }
 
 func (l *lister) Repositories(ctx context.Context, org, cursor string) ([]notify.Listed, string, notify.Rate, error) {
@@ -144,6 +145,9 @@ func (l *lister) Repositories(ctx context.Context, org, cursor string) ([]notify
 		if at, ok := l.pushed[r.Name]; ok {
 			repos[i].PushedAt = at
 		}
+	}
+	if next == "" {
+		repos = append(repos, l.more...)
 	}
 	if l.rate.Limit > 0 {
 		rate = l.rate
@@ -179,9 +183,12 @@ func (w *world) fresh() {
 	w.read("base/debian", w.base)
 }
 
+// description is loaded once for all tests.
+var description = sync.OnceValues(githubspec.GitHub)
+
 func (w *world) startForge() {
 	w.t.Helper()
-	cloud, err := githubspec.GitHub()
+	cloud, err := description()
 	w.must(err)
 	record := githubspec.NewRecord(cloud)
 	var hub http.Handler = http.NotFoundHandler()
