@@ -506,7 +506,17 @@ func damage(random *rand.Rand, b []byte) []byte {
 
 // The checks themselves stand any bytes.
 func FuzzRPMCheck(f *testing.F) {
-	blob := headerOf(f, "nodejs")
+	var tags, texts []byte
+	for i, text := range []string{"nodejs", "18", "1", "x86_64"} {
+		for _, n := range []int{1000 + i, 6, len(texts), 1} {
+			tags = binary.BigEndian.AppendUint32(tags, uint32(n))
+		}
+		texts = append(texts, text+"\x00"...)
+	}
+	blob := slices.Concat(binary.BigEndian.AppendUint32(nil, 4), binary.BigEndian.AppendUint32(nil, uint32(len(texts))), tags, texts)
+	if err := checkHeader(blob); err != nil {
+		f.Fatal(err)
+	}
 	f.Add(singleNDB(blob))
 	f.Add(singleBDB(blob))
 	f.Add(blob)
