@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
 	"errors"
@@ -53,11 +54,17 @@ tested
 %files
 `
 
-// builtRPMs are made once.
-var builtRPMs = sync.OnceValues(func() (dir string, err error) {
-	if dir, err = os.MkdirTemp("", "rebuilder-test-rpm-"); err != nil {
+// builtRPMs are made once, and lie for the next run.
+var builtRPMs = sync.OnceValues(func() (string, error) {
+	pool := filepath.Join(os.TempDir(), fmt.Sprintf("rebuilder-test-rpms-%x", sha256.Sum256([]byte(rpmSpec+rpmModularSpec))))
+	if _, err := os.Stat(pool); err == nil {
+		return pool, nil
+	}
+	dir, err := os.MkdirTemp("", "rebuilder-test-rpms-")
+	if err != nil {
 		return "", err
 	}
+	defer os.RemoveAll(dir)
 	for i, spec := range []string{rpmSpec, rpmModularSpec} {
 		at := filepath.Join(dir, fmt.Sprintf("%d.spec", i))
 		if err := os.WriteFile(at, []byte(spec), 0o600); err != nil {
@@ -68,16 +75,14 @@ var builtRPMs = sync.OnceValues(func() (dir string, err error) {
 			return "", fmt.Errorf("rpmbuild: %w (scripts/setup installs it): %s", err, out)
 		}
 	}
-	return dir, nil
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if dir, err := builtRPMs(); err == nil {
-		_ = os.RemoveAll(dir)
+	if err := os.Rename(filepath.Join(dir, "RPMS"), pool); err != nil {
+		if _, there := os.Stat(pool); there == nil { // another run was first
+			return pool, nil
+		}
+		return "", err
 	}
-	os.Exit(code)
-}
+	return pool, nil
+})
 
 // installRPMs returns the files of a database that rpm wrote. Debian's rpm writes SQLite alone.
 func installRPMs(t testing.TB, names ...string) map[string]string {
@@ -89,7 +94,7 @@ func installRPMs(t testing.TB, names ...string) map[string]string {
 	db := t.TempDir()
 	args := []string{"--dbpath", db, "--define", "_db_backend sqlite", "--nodeps", "--nosignature", "--justdb", "--ignorearch", "-i"}
 	for _, name := range names {
-		found, _ := filepath.Glob(filepath.Join(dir, "RPMS/*", name+"-[0-9]*.rpm"))
+		found, _ := filepath.Glob(filepath.Join(dir, "*", name+"-[0-9]*.rpm"))
 		if len(found) != 1 {
 			t.Fatalf("%s: %d packages were made", name, len(found))
 		}

@@ -141,12 +141,12 @@ func (p *primaryReader) readPackage(wanted func(string) bool, add func(string, o
 
 // field is where the text of an element belongs, nil when it is of no interest.
 func (f *rpmPackage) field(path []string) *string {
-	switch strings.Join(path, "/") {
-	case "name":
+	switch {
+	case len(path) == 1 && path[0] == "name":
 		return &f.name
-	case "arch":
+	case len(path) == 1 && path[0] == "arch":
 		return &f.arch
-	case "format/sourcerpm":
+	case len(path) == 2 && path[0] == "format" && path[1] == "sourcerpm":
 		return &f.source
 	}
 	return nil
