@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -67,6 +68,7 @@ func (l *looking) readOrigins(ctx context.Context) error {
 			again = append(again, name)
 		}
 	}
+	slices.SortStableFunc(again, func(a, b string) int { return cmp.Compare(l.originRead(a), l.originRead(b)) }) // so that all get their turn
 	due = append(due, again...)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
@@ -86,6 +88,14 @@ func (l *looking) originDue(s sight) (first, again bool) {
 		again = again || o.Problem != "" && age >= originAgain || !attested && age >= attachedLater
 	}
 	return first, again
+}
+
+// originRead is when what an image was made from was last read, in epoch milliseconds.
+func (l *looking) originRead(name string) (at int64) {
+	for _, m := range l.sights[name].resolved.Manifests {
+		at = max(at, l.origin[m.String()].ReadAt)
+	}
+	return at
 }
 
 func (l *looking) readOrigin(ctx context.Context, reader Origins, name string, s sight) error {
