@@ -21,6 +21,7 @@ import (
 	"rebuilder/internal/build"
 	"rebuilder/internal/build/buildkit"
 	"rebuilder/internal/catalog"
+	"rebuilder/internal/discover"
 	"rebuilder/internal/durable"
 	"rebuilder/internal/notify"
 	"rebuilder/internal/notify/github"
@@ -52,6 +53,7 @@ type App struct {
 	builder  *buildkit.Engine
 	loop     *reconcile.Loop
 	runner   *rollout.Runner
+	finder   *discover.Discoverer
 	listener net.Listener
 	server   *http.Server
 	close    sync.Once
@@ -123,9 +125,12 @@ func listen(address string) (net.Listener, error) {
 
 // join makes the parts that decide out of the parts that do.
 func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Watcher, forge notify.Forge, metrics *traffic) error {
-	obs := &observe.Observer{Registry: reg, Packages: packages, Forge: forge, Store: a.store, Now: time.Now, Log: a.cfg.Log}
-	a.loop = reconcile.New(c, obs, a.store, a.cfg.Log, time.Now)
 	var err error
+	if a.finder, err = a.discoverer(reg, forge); err != nil {
+		return err
+	}
+	obs := &observe.Observer{Registry: reg, Packages: packages, Forge: forge, Store: a.store, Found: a.found, Now: time.Now, Log: a.cfg.Log}
+	a.loop = reconcile.New(c, obs, a.store, a.cfg.Log, time.Now)
 	a.runner, err = rollout.New(a.engine, a.store, obs, a.builder, reg, forge, a.loop.Catalog, rollout.Config{
 		Parallel: c.Builder.Parallel, Timeout: c.Builder.Timeout, Logs: a.path("logs"), Log: a.cfg.Log, Changed: a.loop.Wake,
 	})
@@ -159,6 +164,7 @@ func (a *App) Run(ctx context.Context) error {
 		a.loop.Run(ctx)
 	}()
 	go a.prune(ctx)
+	go a.discover(ctx)
 	a.cfg.Log.Info("ready", "url", a.URL(), "catalog", a.cfg.Catalog, "builder", a.builder.Address())
 	select {
 	case err := <-failed:

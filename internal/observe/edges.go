@@ -2,6 +2,7 @@ package observe
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,7 +25,7 @@ type Unlisted struct {
 }
 
 // graph is what the recipes and Dockerfiles say, what images claim, and what the layers prove.
-func (l *looking) graph() (*graph.Graph, []Unlisted, error) {
+func (l *looking) graph(ctx context.Context) (*graph.Graph, []Unlisted, error) {
 	var nodes []graph.Node
 	var edges []graph.Edge
 	e := l.edger()
@@ -53,6 +54,13 @@ func (l *looking) graph() (*graph.Graph, []Unlisted, error) {
 			}
 			edges = append(edges, e.all(i.Name, recipe)...)
 		}
+	}
+	if l.Found != nil {
+		found, on, err := l.Found(ctx, l.c)
+		if err != nil {
+			return nil, nil, fmt.Errorf("what discovery found: %w", err)
+		}
+		nodes, edges = append(nodes, found...), append(edges, on...)
 	}
 	g, err := graph.New(nodes, edges)
 	return g, e.unlisted, err

@@ -45,8 +45,11 @@ type Observer struct {
 	Packages Packages
 	Forge    notify.Forge // nil when the catalog has none
 	Store    *store.Store
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Found returns the images that nobody declared and what they stand on, from images of the catalog; nil when nobody
+	// looks for them.
+	Found func(ctx context.Context, c *catalog.Catalog) ([]graph.Node, []graph.Edge, error)
+	Now   func() time.Time
+	Log   *slog.Logger
 
 	reading singleflight.Group // one read of a digest, however many ask
 	kept    kept
@@ -91,7 +94,7 @@ func (o *Observer) Gather(ctx context.Context, c *catalog.Catalog) (*World, erro
 	if err := l.origins(ctx); err != nil {
 		return nil, err
 	}
-	g, unlisted, err := l.graph()
+	g, unlisted, err := l.graph(ctx)
 	if err != nil {
 		return nil, err
 	}

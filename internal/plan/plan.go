@@ -104,7 +104,9 @@ func Make(c *catalog.Catalog, g *graph.Graph, f Facts, now time.Time) *Plan {
 	m := &maker{c: c, g: g, f: f, now: now, plan: &Plan{MadeAt: now}, planned: map[string]int{}, step: map[string]int{}, wants: f.Wants()}
 	for _, name := range g.Order() {
 		n, _ := g.Node(name)
-		m.plan.Images++
+		if n.Kind != graph.Observed { // nothing is decided about what nobody declared
+			m.plan.Images++
+		}
 		switch n.Kind {
 		case graph.Upstream:
 			m.upstream(name)
