@@ -50,8 +50,8 @@ type Config struct {
 	Now      func() time.Time // the store's clock when nil
 	Log      *slog.Logger     // nil discards
 
-	// RegistryRequests and ForgeRequests bound one slice of one place; 1,000 and 200 when zero. What was begun is ended,
-	// so a slice may take a few more.
+	// RegistryRequests bounds one slice of one registry, 1,000 when zero; ForgeRequests one slice of all organisations
+	// together, 200 when zero. What was begun is ended, so a slice may take a few more.
 	RegistryRequests, ForgeRequests int
 	// Pause lies between two slices of one place; 10 minutes when zero.
 	Pause time.Duration
@@ -193,7 +193,7 @@ func (d *Discoverer) places(c *catalog.Catalog) (places []place) {
 		add(place{name: strings.TrimSuffix(r, "/"), budget: d.cfg.RegistryRequests})
 	}
 	for _, o := range c.Discovery.Organizations {
-		add(place{name: o, org: o, budget: d.cfg.ForgeRequests})
+		add(place{name: o, org: o, budget: max(1, d.cfg.ForgeRequests/len(c.Discovery.Organizations))})
 	}
 	return places
 }

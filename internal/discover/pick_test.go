@@ -209,3 +209,21 @@ func TestNodes(t *testing.T) {
 		t.Errorf("they make no graph: %v", err)
 	}
 }
+
+// The forge's budget is one, however many organisations there are.
+func TestOrganizationsShareABudget(t *testing.T) {
+	d := &Discoverer{cfg: Config{ForgeRequests: 200, RegistryRequests: 1000}}
+	sum := 0
+	for _, p := range d.places(&catalog.Catalog{Discovery: catalog.Discovery{Registries: []string{"r.example/", "r.example"}, Organizations: []string{"a", "b", "c", "a"}}}) {
+		if p.org == "" {
+			if p.name != "r.example" || p.budget != 1000 {
+				t.Errorf("%+v", p)
+			}
+			continue
+		}
+		sum += p.budget
+	}
+	if sum == 0 || sum > 200 {
+		t.Errorf("%d requests", sum)
+	}
+}
