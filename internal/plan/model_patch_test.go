@@ -18,7 +18,7 @@ import (
 // neither built nor told.
 func TestChildsOwnPatchTriggersChildAlone(t *testing.T) {
 	var seen tally
-	for seed := range uint64(modelCases) {
+	for seed := range worlds(t) {
 		m := atRest(t, seed)
 		child := pick(m, m.order)
 		if _, has := m.inherits(m.bases[child]); has {
@@ -40,7 +40,7 @@ func TestChildsOwnPatchTriggersChildAlone(t *testing.T) {
 // the base for the patch, and the child once, because its parent changed, with the patch in it.
 func TestInheritedPatchTriggersBaseAndChildOnceByItsParent(t *testing.T) {
 	var seen tally
-	for seed := range uint64(modelCases) {
+	for seed := range worlds(t) {
 		m := atRest(t, seed)
 		for _, child := range m.order {
 			parent, ok := m.inherits(m.bases[child])
@@ -65,7 +65,7 @@ func TestInheritedPatchTriggersBaseAndChildOnceByItsParent(t *testing.T) {
 // on that upstream itself, and comes to all others by their parents.
 func TestUpstreamsPatchIsFixedByTheLowestBases(t *testing.T) {
 	var seen tally
-	for seed := range uint64(modelCases) {
+	for seed := range worlds(t) {
 		m := atRest(t, seed)
 		up := pick(m, slices.Sorted(maps.Keys(m.upstreams)))
 		var lowest []string
@@ -86,7 +86,7 @@ func TestUpstreamsPatchIsFixedByTheLowestBases(t *testing.T) {
 
 // TestHeldPackageTriggersNothing: what a recipe holds back is said, and nobody is built for it.
 func TestHeldPackageTriggersNothing(t *testing.T) {
-	for seed := range uint64(modelCases) {
+	for seed := range worlds(t) {
 		m := atRest(t, seed)
 		name := pick(m, m.order)
 		m.bases[name].recipe++
@@ -98,6 +98,36 @@ func TestHeldPackageTriggersNothing(t *testing.T) {
 			m.t.Fatalf("seed %d: %s holds its package back, and %d builds were made: %+v", seed, name, n, p.NotDone)
 		}
 	}
+}
+
+// TestWhatIsTakenBackIsNotBuiltAgain: a recipe that goes back to what it was gives the image that it gave, and so do those of
+// all that is made from it: their channels go back, and nothing is built.
+func TestWhatIsTakenBackIsNotBuiltAgain(t *testing.T) {
+	var seen tally
+	for seed := range worlds(t) {
+		m := atRest(t, seed)
+		name := pick(m, m.order)
+		b := m.bases[name]
+		if b.builtFrom == "" {
+			continue // somebody else built it: nothing tells that its recipe changes
+		}
+		before := b.content
+		b.recipe += 2 // one more would be a comment
+		m.rest()
+		if b.content == before {
+			m.t.Fatalf("seed %d: %s is not of its new recipe", seed, name)
+		}
+		b.recipe -= 2
+		m.quiet("a recipe is taken back", func() {
+			m.people()
+			m.now = m.now.Add(time.Hour)
+		})
+		if b.content != before || total(m.built) > 0 {
+			m.t.Fatalf("seed %d: the recipe of %s is what it was, its image is %q, not %q, and these were built again: %v", seed, name, b.content, before, m.built)
+		}
+		seen.add(m.seen)
+	}
+	seen.check(t, "reused")
 }
 
 // atRest is a random organisation in which everything is as it should be.

@@ -45,6 +45,7 @@ type model struct {
 
 	built   map[string]int    // how often each base was built
 	planned map[string]string // the build keys of the newest plan
+	plans   int               // how many were made
 	running []*rollout
 }
 
