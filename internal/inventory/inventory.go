@@ -5,7 +5,7 @@ package inventory
 import v1 "github.com/google/go-containerregistry/pkg/v1"
 
 // Format counts how often the stored form of an Inventory came to hold more. One of an older format is read anew.
-const Format = 2
+const Format = 3
 
 // Inventory is everything known about one platform manifest. It is immutable: it is stored by digest and
 // never read twice.
@@ -19,6 +19,9 @@ type Inventory struct {
 	Repositories []Repository `json:"repositories"`
 	// Pins are the image's own rules on which versions its package manager may install.
 	Pins []Pin `json:"pins,omitempty"`
+	// OnBuild are the instructions that an image built on this one runs first, as its configuration has them:
+	// "COPY --from=golang:1.26 /go /go".
+	OnBuild []string `json:"on_build,omitempty"`
 	// Unknown says what could not be told, a sentence each: "/app is a static Go binary: the libraries in it are in no
 	// package database".
 	Unknown     []string `json:"unknown,omitempty"`

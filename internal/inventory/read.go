@@ -52,7 +52,7 @@ func read(ctx context.Context, img v1.Image, platform string) (*Inventory, error
 	if len(layers) != len(cfg.RootFS.DiffIDs) {
 		return nil, fmt.Errorf("the manifest has %d layers, the configuration %d diff ids", len(layers), len(cfg.RootFS.DiffIDs))
 	}
-	inv := &Inventory{Format: Format, Platform: platform, DiffIDs: cfg.RootFS.DiffIDs}
+	inv := &Inventory{Format: Format, Platform: platform, DiffIDs: cfg.RootFS.DiffIDs, OnBuild: cfg.Config.OnBuild}
 	tree, db := newTree(), newHistories()
 	for i, l := range layers {
 		size, err := l.Size()

@@ -387,6 +387,17 @@ func TestFingerprint(t *testing.T) {
 	}
 }
 
+func TestOnBuildIsKept(t *testing.T) {
+	want := []string{"COPY --from=golang:1.26 /go /go", "RUN make"}
+	img := configured(t, image(t, []entry{text("etc/a", "1")}), func(c *v1.ConfigFile) { c.Config.OnBuild = want })
+	if got := mustRead(t, img).OnBuild; !slices.Equal(got, want) {
+		t.Errorf("on build %q, want %q", got, want)
+	}
+	if got := mustRead(t, image(t)).OnBuild; len(got) > 0 {
+		t.Errorf("on build %q of an image that has none", got)
+	}
+}
+
 // A layer's file belongs to nobody below it: reading must not depend on how the same content is cut into layers.
 func TestWhiteoutsHideOnlyLowerLayers(t *testing.T) {
 	img := image(t,
