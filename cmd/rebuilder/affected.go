@@ -15,7 +15,8 @@ func newAffected(c *cli) *cobra.Command {
 		Use:   "affected PACKAGE[@VERSION] | DIGEST | CVE",
 		Short: "Which images have a package, or stand on a digest",
 		Long: `Say which images have a package, in which version and layer, which image brought it in, and whether a newer one is
-offered; then what stands on those images, and of which images nothing is known.
+offered; then which images may have it from those, since nobody read what is inside or since what was copied or compiled in
+does not show; and of which images nothing is known. What was read and has another version is not listed.
 
 PACKAGE is the name of a package, or of a source: openssl finds libssl3, too. PACKAGE@VERSION finds only that version,
 'PACKAGE<VERSION' only older ones, 'PACKAGE<=VERSION' also that one; quote them, for < means something to the shell. Of
@@ -166,14 +167,10 @@ func (p *printer) downstream(all []api.Downstream) {
 	if len(all) == 0 {
 		return
 	}
-	p.line("Below those")
+	p.line("May be affected")
 	var rows [][]string
 	for _, d := range all {
-		mark := "  "
-		if !d.Read {
-			mark = "? "
-		}
-		rows = append(rows, []string{mark + d.Image, d.Kind, orDash(d.Owner), d.Edge + " " + d.Via, d.Note})
+		rows = append(rows, []string{"? " + d.Image, d.Kind, orDash(d.Owner), d.Edge + " " + d.Via, d.Note})
 	}
 	p.some(rows, mostRows)
 }

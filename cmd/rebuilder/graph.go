@@ -117,6 +117,7 @@ func (c part) of(a api.Graph) (api.Graph, error) {
 	a.Images = slices.DeleteFunc(slices.Clone(a.Images), func(i api.Image) bool { return !keep[i.Name] })
 	a.Edges = slices.DeleteFunc(slices.Clone(a.Edges), func(e api.Edge) bool { return !keep[e.Parent] || !keep[e.Child] })
 	a.Disagreements = slices.DeleteFunc(slices.Clone(a.Disagreements), func(d api.Disagreement) bool { return !keep[d.Image] })
+	a.Unlisted = slices.DeleteFunc(slices.Clone(a.Unlisted), func(u api.Unlisted) bool { return !keep[u.Image] })
 	return a, nil
 }
 
@@ -206,7 +207,9 @@ func (p *printer) tree(g *graph.Graph, a api.Graph, args []string) {
 	p.table("", rows)
 	p.believed(g, args)
 	p.disagreements(a.Disagreements)
-	p.line("%d of %s shown, %d unknown%s  (%s)", len(a.Images), api.Count(a.Fleet.Images, "image"), a.Fleet.States[api.Unknown], evidence(g), p.asOf(a.AsOf))
+	p.unlisted(a.Unlisted)
+	f := a.Fleet
+	p.line("%d of %s shown, %d unknown%s%s  (%s)", len(a.Images), api.Count(f.Images+f.Observed, "image"), f.States[api.Unknown], observed(f), evidence(g), p.asOf(a.AsOf))
 }
 
 // believed says on what evidence an image stands on its parents, and others on it.
@@ -254,20 +257,30 @@ func at(name, digest string) string {
 	return name + "@" + api.Short(digest)
 }
 
-// disagreements are shown as far as a person reads.
+// disagreements are where what is known of images does not fit together.
 func (p *printer) disagreements(all []api.Disagreement) {
-	if len(all) == 0 {
-		return
-	}
-	const most = 20
-	p.line("Does not fit together")
 	var rows [][]string
-	for _, d := range all[:min(len(all), most)] {
+	for _, d := range all {
 		rows = append(rows, []string{"! " + d.Image, strings.TrimSpace(d.Platform + " " + d.Sentence)})
 	}
-	p.table("  ", rows)
-	if len(all) > most {
-		p.line("  … %d more: -o json has all", len(all)-most)
+	p.titled("Does not fit together", rows)
+}
+
+// unlisted are parents that the graph cannot show.
+func (p *printer) unlisted(all []api.Unlisted) {
+	var rows [][]string
+	for _, u := range all {
+		rows = append(rows, []string{"? " + u.Image, u.Sentence})
+	}
+	p.titled("Not in the catalog", rows)
+}
+
+// titled are rows below a title, as many as stand beside a tree; nothing when there is none.
+func (p *printer) titled(title string, rows [][]string) {
+	const most = 20
+	if len(rows) > 0 {
+		p.line("%s", title)
+		p.some(rows, most)
 	}
 }
 

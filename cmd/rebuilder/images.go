@@ -60,7 +60,7 @@ func (p *printer) images(all api.Images) {
 		p.table("", rows)
 	}
 	f := all.Fleet
-	p.line("%d of %s listed; of all: %s  (%s)", len(all.Images), api.Count(f.Images, "image"), states(f), p.asOf(all.AsOf))
+	p.line("%d of %s listed; of all: %s%s  (%s)", len(all.Images), api.Count(f.Images+f.Observed, "image"), states(f), observed(f), p.asOf(all.AsOf))
 }
 
 // since is how long ago a digest was first seen at its reference.

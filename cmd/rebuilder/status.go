@@ -32,7 +32,7 @@ func newStatus(c *cli) *cobra.Command {
 }
 
 func (p *printer) status(s api.Status) {
-	p.line("Fleet    %s: %s  (%s)", api.Count(s.Fleet.Images, "image"), states(s.Fleet), p.asOf(s.AsOf))
+	p.line("Fleet    %s: %s%s  (%s)", api.Count(s.Fleet.Images, "image"), states(s.Fleet), observed(s.Fleet), p.asOf(s.AsOf))
 	p.running(s)
 	if len(s.Needs) == 0 {
 		p.line("Needs a person: %s, of %s", nothing(s), api.Count(s.Fleet.Images, "image"))
@@ -40,8 +40,23 @@ func (p *printer) status(s api.Status) {
 		p.line("Needs a person")
 		p.needs(s.Needs)
 	}
+	p.untaken(s.Untaken)
 	p.recent(s.Recent)
 	p.watchers(s)
+}
+
+// untaken says which new digests of upstreams are not taken yet, why, and until when.
+func (p *printer) untaken(all []api.Untaken) {
+	if len(all) == 0 {
+		return
+	}
+	p.line("Not taken yet")
+	var rows [][]string
+	for _, u := range all {
+		rows = append(rows, []string{"◌ " + u.Image, u.Reference + " " + u.Reason})
+		rows = append(rows, []string{"", strings.Join([]string{"since " + p.when(u.Since), "taken at the latest " + p.when(u.Next), "can act: " + orDash(u.Who)}, "; ")})
+	}
+	p.table("  ", rows)
 }
 
 func nothing(s api.Status) string {
@@ -49,6 +64,14 @@ func nothing(s api.Status) string {
 		return "nothing that is known; nothing was looked at yet"
 	}
 	return "nothing"
+}
+
+// observed says how many images were found besides those of the fleet; empty when none was.
+func observed(f api.Fleet) string {
+	if f.Observed == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" + %s observed, not declared", api.Thousands(f.Observed))
 }
 
 // states says how many images are in which state; a state of none is left out, unknown never is.
@@ -134,10 +157,20 @@ func (p *printer) watchers(s api.Status) {
 	var rows [][]string
 	for _, w := range s.Watchers {
 		row := []string{w.Name, p.state(w.State), "last success " + p.when(w.LastOK)}
-		if !w.NextRun.IsZero() {
-			row = append(row, "next "+p.when(w.NextRun))
-		}
-		rows = append(rows, append(row, w.Problem))
+		rows = append(rows, append(row, p.next(w), w.Problem))
 	}
 	p.table("  ", rows)
+}
+
+// next says when a watcher runs again. One that is due and not late is about to: the loop takes a moment.
+func (p *printer) next(w api.Watcher) string {
+	switch {
+	case w.NextRun.IsZero():
+		return "next not known"
+	case w.State == api.WatcherLate:
+		return "was due " + p.when(w.NextRun)
+	case !w.NextRun.After(p.now):
+		return "next now"
+	}
+	return "next " + p.when(w.NextRun)
 }

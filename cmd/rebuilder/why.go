@@ -59,12 +59,8 @@ func whyVerdict(w api.Why) error {
 
 func (p *printer) why(w api.Why) {
 	i := w.Image
-	p.line("%s  %s  %s  (%s)", titled(i), p.state(string(i.State)), i.Sentence, p.asOf(w.AsOf))
-	if i.Digest == "" {
-		p.line("Image    none is known at %s", i.Reference)
-	} else {
-		p.line("Image    %s has pointed to %s since %s", i.Reference, api.Short(i.Digest), p.when(i.SeenAt))
-	}
+	p.line("%s  %s  %s  (%s)", at(i.Name, i.Digest), p.state(string(i.State)), i.Sentence, p.asOf(w.AsOf))
+	p.pointed(i, w.Untaken)
 	if i.Owner != "" {
 		p.line("Owner    %s", i.Owner)
 	}
@@ -72,19 +68,45 @@ func (p *printer) why(w api.Why) {
 	if len(w.Uses) > 0 {
 		p.links("Uses also", "", w.Uses)
 	}
+	p.platforms(w.Built)
 	for _, d := range w.Disagreements {
 		p.line("But      %s", d)
+	}
+	for _, u := range w.Unlisted {
+		p.line("But      %s", u.Sentence)
 	}
 	p.patches(w)
 	p.waits(w.Waits)
 	p.last(w)
 }
 
-func titled(i api.Image) string {
-	if i.Digest == "" {
-		return i.Name
+// pointed says what an image's reference points to, and what of that images are made from.
+func (p *printer) pointed(i api.Image, u *api.Untaken) {
+	switch {
+	case i.Digest == "" && i.Reference == "":
+		p.line("Image    none is known")
+	case i.Digest == "":
+		p.line("Image    none is known at %s", i.Reference)
+	case u != nil:
+		p.line("Image    %s is what images are made from, seen at %s since %s", api.Short(i.Digest), i.Reference, p.when(i.SeenAt))
+		p.line("Not yet  %s, to which it points since %s; taken at the latest %s", api.Short(u.Digest), p.when(u.Since), p.when(u.Next))
+	default:
+		p.line("Image    %s has pointed to %s since %s", i.Reference, api.Short(i.Digest), p.when(i.SeenAt))
 	}
-	return i.Name + "@" + api.Short(i.Digest)
+}
+
+// platforms says what the image of each platform inherits from, where these differ.
+func (p *printer) platforms(built []api.Edge) {
+	var rows [][]string
+	for _, e := range built {
+		if e.Platform != "" {
+			rows = append(rows, []string{e.Platform, at(e.Parent, e.Digest), "by its " + e.Evidence})
+		}
+	}
+	if len(rows) > 0 {
+		p.line("By platform")
+		p.table("  ", rows)
+	}
 }
 
 func (p *printer) links(title, none string, links []api.Link) {
@@ -95,11 +117,7 @@ func (p *printer) links(title, none string, links []api.Link) {
 	p.line("%s", title)
 	var rows [][]string
 	for _, l := range links {
-		parent := l.Parent
-		if l.ParentDigest != "" {
-			parent += "@" + api.Short(l.ParentDigest)
-		}
-		rows = append(rows, []string{parent, l.Child + " " + l.Kind, l.Where, standing(l)})
+		rows = append(rows, []string{at(l.Parent, l.ParentDigest), l.Child + " " + l.Kind, strings.TrimSpace(l.Platform + " " + l.Where), standing(l)})
 	}
 	p.table("  ", rows)
 }
@@ -114,10 +132,11 @@ func standing(l api.Link) string {
 		}
 		return "stands on an older one, as its layers show"
 	}
-	if l.Note != "" {
-		return "not proven: " + l.Note
+	s := "not proven" + said(": ", l.Note)
+	if l.Digest != "" && l.Digest != l.ParentDigest {
+		s += "; by its " + l.Evidence + " it is of " + api.Short(l.Digest)
 	}
-	return "not proven"
+	return s
 }
 
 func (p *printer) patches(w api.Why) {

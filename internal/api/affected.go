@@ -40,7 +40,7 @@ func (r *Reader) Affected(ctx context.Context, asked string, all bool) (Affected
 		return a, err
 	}
 	images := v.images()
-	a.Images = len(images)
+	a.Images, a.Observed = len(images), fleet(images).Observed
 	switch {
 	case t.kind == TargetAdvisory:
 		a.Unanswered = NoAdvisories
@@ -56,7 +56,7 @@ func (r *Reader) Affected(ctx context.Context, asked string, all bool) (Affected
 	}
 	if a.Unanswered != "" {
 		a.Unknown = a.Images
-		a.Sentence = fmt.Sprintf("%s: unknown, of %s: %s", t.words(), Count(a.Images, "image"), a.Unanswered)
+		a.Sentence = fmt.Sprintf("%s: unknown, of %s: %s", t.words(), a.all(), a.Unanswered)
 	}
 	return a, nil
 }
@@ -243,52 +243,110 @@ func (v *view) stale(name string) string {
 	return ""
 }
 
-// rest sorts the images that do not have it, or of which that is not known.
+// rest sorts the images that do not show it.
 func (s *search) rest(images []Image, has map[string]bool) {
-	below := s.below(slices.Sorted(maps.Keys(has)), has)
-	for _, img := range images {
-		reason := s.unread(img)
-		if d, ok := below[img.Name]; ok {
-			d.Kind, d.Owner, d.State, d.Read = img.Kind, img.Owner, img.State, reason == ""
-			d.Note = s.note(img, reason)
-			s.a.Downstream = append(s.a.Downstream, d)
-			continue
-		}
-		if reason != "" {
-			s.a.NotKnown = append(s.a.NotKnown, NotKnown{Image: img.Name, Kind: img.Kind, Reason: reason})
-		}
+	rest(s.view, s.a, images, has, s.unread)
+	may := map[string]bool{}
+	for _, d := range s.a.Downstream {
+		may[d.Image] = true
 	}
-	s.a.Below, s.a.Unknown = len(s.a.Downstream), len(s.a.NotKnown)
-	s.a.Clean = s.a.Images - s.a.Has - s.a.Below - s.a.Unknown
 	for _, img := range images {
-		if _, ok := below[img.Name]; !ok && s.unread(img) == "" && s.listed[img.Digest].Unknown > 0 {
+		if !may[img.Name] && s.unread(img) == "" && s.listed[img.Digest].Unknown > 0 {
 			s.a.Partly++
 		}
 	}
 }
 
-// below is what stands on, or is made with, some images, and through which parent: the first in the order of the graph.
-func (v *view) below(names []string, has map[string]bool) map[string]Downstream {
-	g := v.snap.World.Graph
-	reached := maps.Clone(has)
-	out := map[string]Downstream{}
-	for _, name := range g.Affected(names...) { // parents come first
-		edges := g.Parents(name)
-		slices.SortStableFunc(edges, func(a, b graph.Edge) int { return rankOf(a.Kind) - rankOf(b.Kind) })
-		if i := slices.IndexFunc(edges, func(e graph.Edge) bool { return reached[e.Parent] }); i >= 0 {
-			out[name] = Downstream{Image: name, Via: edges[i].Parent, Edge: string(edges[i].Kind)}
+// rest sorts the images that are not known to be affected: into those that may be by their parents, those of which it is
+// not known, and those that are not. unread says why that cannot be seen in an image itself; empty when it can.
+func rest(v *view, a *Affected, images []Image, has map[string]bool, unread func(Image) string) {
+	why := make(map[string]string, len(images))
+	for _, img := range images {
+		if reason := unread(img); reason != "" {
+			why[img.Name] = reason
 		}
-		reached[name] = true
 	}
-	return out
+	below := v.below(has, why)
+	for _, img := range images {
+		reason := why[img.Name]
+		if d, ok := below[img.Name]; ok {
+			d.Kind, d.Owner, d.State, d.Read = img.Kind, img.Owner, img.State, reason == ""
+			a.Downstream = append(a.Downstream, d)
+		} else if reason != "" {
+			a.NotKnown = append(a.NotKnown, NotKnown{Image: img.Name, Kind: img.Kind, Reason: reason})
+		}
+	}
+	a.Below, a.Unknown = len(a.Downstream), len(a.NotKnown)
+	a.Clean = a.Images - a.Has - a.Below - a.Unknown
 }
 
-// rankOf puts the ways of using a parent in order of how much comes down by it.
+// below are the images that may be affected by their parents, and through which. What an image inherits shows in itself
+// once it was read; what it copies from another one, or was compiled with, does not, nor does it in what is made from it.
+func (v *view) below(has map[string]bool, unread map[string]string) map[string]Downstream {
+	g := v.snap.World.Graph
+	b := &below{has: has, unread: unread, may: map[string]Downstream{}, hides: map[string]bool{}}
+	reached := maps.Clone(has)
+	for _, name := range g.Affected(slices.Sorted(maps.Keys(has))...) {
+		reached[name] = true
+	}
+	names := slices.DeleteFunc(g.Order(), func(name string) bool { return !reached[name] })
+	for more := true; more; { // once, and once more to see that it was enough: only claims make circles
+		more = false
+		for _, name := range names {
+			edges := g.Parents(name)
+			slices.SortStableFunc(edges, func(a, b graph.Edge) int { return rankOf(a.Kind) - rankOf(b.Kind) })
+			more = b.add(name, edges) || more
+		}
+	}
+	return b.may
+}
+
+// below is what comes down to the images that stand on affected ones, or are made with them.
+type below struct {
+	has    map[string]bool       // known to be affected
+	unread map[string]string     // why it cannot be seen whether they are
+	may    map[string]Downstream // that may be
+	hides  map[string]bool       // that hold something which came from such an image and does not show
+}
+
+// add looks at what comes to an image by its edges; it says whether that was anything new.
+func (b *below) add(name string, edges []graph.Edge) (more bool) {
+	for _, e := range edges {
+		if _, may := b.may[e.Parent]; !may && !b.has[e.Parent] {
+			continue
+		}
+		hidden := e.Kind != graph.Inherits || b.hides[e.Parent]
+		if hidden && !b.hides[name] {
+			b.hides[name], more = true, true
+		}
+		if _, known := b.may[name]; known || b.has[name] || !hidden && b.unread[name] == "" {
+			continue
+		}
+		b.may[name], more = Downstream{Image: name, Via: e.Parent, Edge: string(e.Kind), Note: cmp.Or(b.unread[name], hiding(e))}, true
+	}
+	return more
+}
+
+// hiding says why what came along an edge does not show.
+func hiding(e graph.Edge) string {
+	switch e.Kind {
+	case graph.Inherits:
+		return "what " + e.Parent + " was made with is in it, too, and does not show"
+	case graph.CopiesFrom:
+		return "what was copied is in no package database"
+	case graph.BuildsWith:
+		return "what was compiled in does not show"
+	}
+	return "what came from it does not show"
+}
+
+// rankOf puts the ways of using a parent in order of how much comes down by it; unknown ways last.
 func rankOf(k graph.EdgeKind) int {
-	if i := slices.Index([]graph.EdgeKind{graph.Inherits, graph.CopiesFrom, graph.BuildsWith}, k); i >= 0 {
+	ways := []graph.EdgeKind{graph.Inherits, graph.CopiesFrom, graph.BuildsWith}
+	if i := slices.Index(ways, k); i >= 0 {
 		return i
 	}
-	return len(k)
+	return len(ways)
 }
 
 // unread says why the contents of an image are not known; empty when they are, and what is asked for is not in it.
@@ -307,20 +365,6 @@ func (s *search) unread(img Image) string {
 		return "no packages could be read in " + Short(img.Digest)
 	}
 	return ""
-}
-
-func (s *search) note(img Image, reason string) string {
-	if reason != "" {
-		return reason
-	}
-	var versions []string
-	for _, h := range s.other[img.Digest] {
-		versions = append(versions, h.Name+" "+h.Version)
-	}
-	if len(versions) > 0 {
-		return "has " + strings.Join(slices.Compact(versions), ", ")
-	}
-	return "not among its own " + Count(s.listed[img.Digest].Packages, "package")
 }
 
 // earlier adds the digests that no image points to any more.
@@ -371,7 +415,7 @@ func (r *Reader) near(ctx context.Context, name string) ([]string, error) {
 // sentence is the answer in one line.
 func (s *search) sentence(anywhere bool) string {
 	a := s.a
-	out := fmt.Sprintf("%s is in %s of %s%s; %s not have it; %s unknown", s.words(), Thousands(a.Has), Count(a.Images, "image"), belowWords(a), verbed(a.Clean, "does", "do"), Thousands(a.Unknown))
+	out := fmt.Sprintf("%s is in %s of %s%s; %s not have it; %s unknown", s.words(), Thousands(a.Has), a.all(), belowWords(a), verbed(a.Clean, "does", "do"), Thousands(a.Unknown))
 	if a.Partly > 0 {
 		out += fmt.Sprintf("; %s of those that do not also hold files that are in no package database", Thousands(a.Partly))
 	}
@@ -381,7 +425,16 @@ func (s *search) sentence(anywhere bool) string {
 	return out
 }
 
-// belowWords says how many images are below those that were found; empty when none is.
+// all is the denominator of an answer.
+func (a *Affected) all() string {
+	s := Count(a.Images, "image")
+	if a.Observed > 0 {
+		s += fmt.Sprintf(" (%s of them declared by nobody)", Thousands(a.Observed))
+	}
+	return s
+}
+
+// belowWords says how many images may be affected by their parents, and why; empty when none may.
 func belowWords(a *Affected) string {
 	if a.Below == 0 {
 		return ""
@@ -392,7 +445,14 @@ func belowWords(a *Affected) string {
 			unread++
 		}
 	}
-	return fmt.Sprintf("; %s more %s on those or %s made with them, %s of them not read", Thousands(a.Below), verb(a.Below, "stands", "stand"), verb(a.Below, "is", "are"), Thousands(unread))
+	var why []string
+	if unread > 0 {
+		why = append(why, fmt.Sprintf("%s not read and %s below those", verbed(unread, "was", "were"), verb(unread, "is", "are")))
+	}
+	if made := a.Below - unread; made > 0 {
+		why = append(why, verbed(made, "was", "were")+" made with those, which does not show")
+	}
+	return fmt.Sprintf("; %s more may be affected (%s)", Thousands(a.Below), strings.Join(why, ", "))
 }
 
 func verb(n int, one, many string) string {

@@ -25,17 +25,17 @@ func (r *Reader) standing(ctx context.Context, v *view, a *Affected, images []Im
 		return err
 	}
 	has := map[string]bool{}
-	var rest []Image
+	var others []Image
 	for _, img := range images {
 		if how := v.toDigest(img, a.Name, on); how != "" {
 			has[img.Name] = true
 			a.Found = append(a.Found, Found{Image: img.Name, Kind: img.Kind, Owner: img.Owner, State: img.State, Digest: img.Digest, How: how})
 			continue
 		}
-		rest = append(rest, img)
+		others = append(others, img)
 	}
 	a.Has = len(has)
-	v.digestRest(a, rest, has, on)
+	rest(v, a, others, has, func(img Image) string { return v.unseen(img, on) })
 	if a.Has == 0 && read.Image != "" {
 		a.Earlier = append(a.Earlier, Found{Image: read.Image, Digest: a.Name, ReadAt: at(read.ReadAt), How: "was its image"})
 		a.EarlierCount = 1
@@ -148,36 +148,22 @@ func (v *view) toDigest(img Image, digest string, on plan.Image) string {
 	return strings.Join(slices.Compact(how), "; ")
 }
 
-// digestRest sorts the images that have nothing to do with a digest, as far as is known.
-func (v *view) digestRest(a *Affected, images []Image, has map[string]bool, on plan.Image) {
-	below := v.below(slices.Sorted(maps.Keys(has)), has)
-	for _, img := range images {
-		own, _ := v.fact(img.Name)
-		reason := ""
-		switch {
-		case !own.Exists() && img.Sentence != "":
-			reason = img.Sentence
-		case len(own.DiffIDs) == 0:
-			reason = "its layers are not known"
-		case len(on.DiffIDs) == 0:
-			reason = "the layers of that digest are not known"
-		}
-		if d, ok := below[img.Name]; ok {
-			d.Kind, d.Owner, d.State, d.Read, d.Note = img.Kind, img.Owner, img.State, reason == "", reason
-			if reason == "" {
-				d.Note = "its layers show that it does not stand on it"
-			}
-			a.Downstream = append(a.Downstream, d)
-		} else if reason != "" {
-			a.NotKnown = append(a.NotKnown, NotKnown{Image: img.Name, Kind: img.Kind, Reason: reason})
-		}
+// unseen says why it cannot be told whether an image stands on a digest with these layers; empty when it can.
+func (v *view) unseen(img Image, on plan.Image) string {
+	own, _ := v.fact(img.Name)
+	switch {
+	case !own.Exists() && img.Sentence != "":
+		return img.Sentence
+	case len(own.DiffIDs) == 0:
+		return "its layers are not known"
+	case len(on.DiffIDs) == 0:
+		return "the layers of that digest are not known"
 	}
-	a.Below, a.Unknown = len(a.Downstream), len(a.NotKnown)
-	a.Clean = a.Images - a.Has - a.Below - a.Unknown
+	return ""
 }
 
 func digestSentence(a *Affected, read store.Read, layers bool) string {
-	out := fmt.Sprintf("%s of %s %s %s, %s on it or %s it%s; %s not; %s unknown", Thousands(a.Has), Count(a.Images, "image"), verb(a.Has, "is", "are"), Short(a.Name),
+	out := fmt.Sprintf("%s of %s %s %s, %s on it or %s it%s; %s not; %s unknown", Thousands(a.Has), a.all(), verb(a.Has, "is", "are"), Short(a.Name),
 		verb(a.Has, "stands", "stand"), verb(a.Has, "names", "name"), belowWords(a), verbed(a.Clean, "does", "do"), Thousands(a.Unknown))
 	if read.Image != "" {
 		out += "; it was read as " + read.Image

@@ -28,21 +28,32 @@ func (v *view) images() []Image {
 		child, known := at[name]
 		above, both := at[parent]
 		if ok && known && both {
-			out[child] = out[child].on(out[above], len(v.snap.World.Facts.Bases[parent].Patches) > 0)
+			out[child] = out[child].on(out[above], v.idle(out[above]))
 		}
 	}
 	return out
 }
 
+// idle says why an image that is not current has nothing newer to give all the same: it is stuck without a patch to take, as
+// by a recipe that does not build, or what is newer is not taken yet. It is empty otherwise.
+func (v *view) idle(parent Image) string {
+	switch {
+	case parent.State == Stuck && len(v.snap.World.Facts.Bases[parent.Name].Patches) == 0:
+		return parent.Name + " itself is stuck"
+	case parent.State == Behind && v.untaken(parent.Name) != nil:
+		return "what " + parent.Name + " points to now is not taken yet"
+	}
+	return ""
+}
+
 // on is an image that is current as far as its own parent goes, seen together with how that parent is: nobody stands
-// well on what is not well. A parent that is stuck without a patch to take, as by a recipe that does not build, has
-// nothing newer to give.
-func (i Image) on(parent Image, patched bool) Image {
+// well on what is not well, but on what is idle.
+func (i Image) on(parent Image, idle string) Image {
 	switch {
 	case i.State != Current:
 		return i
-	case parent.State == Stuck && !patched:
-		return i.is(Current, i.Sentence+"; "+parent.Name+" itself is stuck")
+	case idle != "":
+		return i.is(Current, i.Sentence+"; "+idle)
 	}
 	switch parent.State {
 	case Unknown:
@@ -76,7 +87,7 @@ func (v *view) each() []Image {
 	return append(out, v.undeclared()...)
 }
 
-// find returns one image of the catalog.
+// find returns one image.
 func (v *view) find(name string) (Image, *Error) {
 	all := v.images()
 	if i := slices.IndexFunc(all, func(i Image) bool { return i.Name == name }); i >= 0 {
@@ -184,6 +195,8 @@ func (v *view) held(i Image, n plan.NotDone) (Image, bool) {
 		return i.is(Unknown, n.Reason), true
 	case v.unchanged(i.Name):
 		return i, false
+	case v.untaken(i.Name) != nil: // it will be, by itself
+		return i.is(Behind, n.Reason), true
 	case v.awaited(i.Name):
 		if t := v.snap.World.Facts.Applications[i.Name].Told; t != nil {
 			i.URL, i.Rollout = t.URL, t.Rollout
@@ -226,11 +239,16 @@ func (v *view) awaited(name string) bool {
 
 // fleet counts images; every state is in it.
 func fleet(images []Image) Fleet {
-	f := Fleet{Images: len(images), States: map[ImageState]int{}, Kinds: map[string]int{}}
+	f := Fleet{States: map[ImageState]int{}, Kinds: map[string]int{}}
 	for _, s := range ImageStates() {
 		f.States[s] = 0
 	}
 	for _, i := range images {
+		if !i.declared() {
+			f.Observed++
+			continue
+		}
+		f.Images++
 		f.States[i.State]++
 		f.Kinds[i.Kind]++
 	}

@@ -79,17 +79,10 @@ func (f ImageFilter) fits(i Image) bool {
 
 // check finds values that nothing can have.
 func (f ImageFilter) check(all []Image) *Error {
-	kinds := []string{string(graph.Upstream), string(graph.Base), string(graph.Application), "observed"}
-	var states, owners []string
-	for _, s := range ImageStates() {
-		states = append(states, string(s))
-	}
+	var owners []string
 	for _, i := range all {
 		if i.Owner != "" && !slices.Contains(owners, i.Owner) {
 			owners = append(owners, i.Owner)
-		}
-		if !slices.Contains(kinds, i.Kind) {
-			kinds = append(kinds, i.Kind)
 		}
 	}
 	slices.Sort(owners)
@@ -97,7 +90,7 @@ func (f ImageFilter) check(all []Image) *Error {
 		what   string
 		asked  []string
 		exists []string
-	}{{"kind", f.Kinds, kinds}, {"state", f.States, states}, {"owner", f.Owners, append(owners, "")}} {
+	}{{"kind", f.Kinds, kinds()}, {"state", f.States, text(ImageStates()...)}, {"owner", f.Owners, append(owners, "")}} {
 		for _, a := range c.asked {
 			if !slices.Contains(c.exists, a) {
 				return unknownValue(c.what, a, slices.DeleteFunc(slices.Clone(c.exists), func(s string) bool { return s == "" }))
@@ -109,6 +102,9 @@ func (f ImageFilter) check(all []Image) *Error {
 	}
 	return nil
 }
+
+// kinds are those of images.
+func kinds() []string { return text(graph.Upstream, graph.Base, graph.Application, graph.Observed) }
 
 func unknownValue(what, asked string, exists []string) *Error {
 	hint := "there are: " + strings.Join(exists, ", ")

@@ -15,6 +15,8 @@ func declared(k graph.Kind) bool {
 	return k == graph.Upstream || k == graph.Base || k == graph.Application
 }
 
+func (i Image) declared() bool { return declared(graph.Kind(i.Kind)) }
+
 // found is what discovery knows of the images of the graph that nobody declared; nothing when there is none.
 func (r *Reader) found(ctx context.Context, w *observe.World) (map[string]store.Observed, error) {
 	out := map[string]store.Observed{}

@@ -46,7 +46,7 @@ func newGauges(r *Reader) *gauges {
 	return &gauges{
 		r:           r,
 		info:        d("build_info", "Always 1; which version runs.", "version", "goversion"),
-		images:      d("images", "Images of the catalog by state; their sum is the whole catalog.", "kind", "state"),
+		images:      d("images", "Images by kind and state. All kinds but observed, which nobody declared, add up to the whole catalog.", "kind", "state"),
 		rollouts:    d("rollouts", "Rollouts by state, of all times.", "state"),
 		proposals:   d("proposals", "What applications were told, by state, of all times.", "state"),
 		builds:      d("build_duration_seconds", "Ended builds by outcome (done, failed, lost) and how long they took.", "outcome"),
@@ -103,8 +103,14 @@ func (g *gauges) collectImages(ctx context.Context, ch chan<- prometheus.Metric)
 	if err != nil {
 		return err
 	}
-	counts := map[string]map[ImageState]int{"upstream": {}, "base": {}, "application": {}}
+	counts := map[string]map[ImageState]int{}
+	for _, k := range kinds() {
+		counts[k] = map[ImageState]int{}
+	}
 	for _, i := range v.images() {
+		if counts[i.Kind] == nil {
+			counts[i.Kind] = map[ImageState]int{}
+		}
 		counts[i.Kind][i.State]++
 	}
 	for kind, states := range counts {

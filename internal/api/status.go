@@ -22,7 +22,7 @@ func (r *Reader) Status(ctx context.Context) (Status, error) {
 	}
 	images := v.images()
 	s := Status{Version: r.Version, Now: v.now, AsOf: v.asOf(), NextLook: utc(v.snap.Next), Problem: v.snap.Problem, Fleet: fleet(images),
-		Running: []Rollout{}, Needs: []Need{}, Recent: []Rollout{}, Watchers: []Watcher{}}
+		Running: []Rollout{}, Needs: []Need{}, Recent: []Rollout{}, Untaken: v.allUntaken(), Watchers: []Watcher{}}
 	s.Unknown = s.Fleet.States[Unknown]
 	if c := v.snap.Catalog; c != nil {
 		s.Catalog = CatalogState{File: c.File, SHA256: c.SHA256, Organization: c.Organization, Automatic: c.Rollout.Automatic}
@@ -195,7 +195,7 @@ func (r *Reader) Graph(ctx context.Context) (Graph, error) {
 	if err != nil {
 		return Graph{}, err
 	}
-	g := Graph{Now: v.now, AsOf: v.asOf(), Images: v.images(), Edges: []Edge{}, Disagreements: []Disagreement{}}
+	g := Graph{Now: v.now, AsOf: v.asOf(), Images: v.images(), Edges: []Edge{}, Disagreements: []Disagreement{}, Unlisted: []Unlisted{}}
 	g.Fleet = fleet(g.Images)
 	names := map[string]bool{}
 	for _, i := range g.Images {
@@ -210,6 +210,11 @@ func (r *Reader) Graph(ctx context.Context) (Graph, error) {
 		for _, d := range w.Graph.Disagreements() {
 			if names[d.Image] {
 				g.Disagreements = append(g.Disagreements, Disagreement{Image: d.Image, Platform: d.Platform, Sentence: d.Sentence})
+			}
+		}
+		for _, u := range v.unlisted("") {
+			if names[u.Image] {
+				g.Unlisted = append(g.Unlisted, u)
 			}
 		}
 	}

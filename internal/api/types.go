@@ -39,11 +39,13 @@ type Image struct {
 	URL       string     `json:"url,omitempty"`     // of its pull request
 }
 
-// Fleet counts images: Images is the denominator of every number in States and Kinds.
+// Fleet counts images. Images is the denominator of every number in States and Kinds: the images that the catalog names.
+// Those that were found and that it does not name are counted apart, since nothing is decided about them.
 type Fleet struct {
-	Images int                `json:"images"`
-	States map[ImageState]int `json:"states"` // all states, also those with 0
-	Kinds  map[string]int     `json:"kinds"`
+	Images   int                `json:"images"`
+	Observed int                `json:"observed"` // besides Images: found, declared by nobody
+	States   map[ImageState]int `json:"states"`   // all states, also those with 0
+	Kinds    map[string]int     `json:"kinds"`
 }
 
 // Need is something that a person can do something about.
@@ -109,7 +111,28 @@ type Status struct {
 	Running  []Rollout     `json:"running"` // with their images
 	Needs    []Need        `json:"needs"`
 	Recent   []Rollout     `json:"recent"` // ended, newest first
+	Untaken  []Untaken     `json:"untaken"`
 	Watchers []Watcher     `json:"watchers"`
+}
+
+// Untaken is what an upstream's reference points to now and images are not made from yet.
+type Untaken struct {
+	Image     string    `json:"image"`
+	Reference string    `json:"reference"`
+	Digest    string    `json:"digest"`
+	Reason    string    `json:"reason"` // about Reference, without its name
+	Since     time.Time `json:"since,omitzero"`
+	Next      time.Time `json:"next,omitzero"` // when it is taken at the latest, if it stays
+	Who       string    `json:"who,omitempty"`
+}
+
+// Unlisted is an image that another one claims to be made from and that the catalog does not name.
+type Unlisted struct {
+	Image     string `json:"image"`               // that claims it
+	Evidence  string `json:"evidence"`            // annotation or provenance
+	Reference string `json:"reference,omitempty"` // left out when only a digest is claimed
+	Digest    string `json:"digest,omitempty"`
+	Sentence  string `json:"sentence"` // about Image, without its name
 }
 
 // Plan is a plan as it was made: exactly what applying it does.
@@ -327,6 +350,8 @@ type Graph struct {
 	Edges  []Edge    `json:"edges"`
 	// Disagreements are where the evidence does not fit together.
 	Disagreements []Disagreement `json:"disagreements"`
+	// Unlisted are parents that images claim and that are not in the graph.
+	Unlisted []Unlisted `json:"unlisted"`
 }
 
 // Disagreement is what a recipe or a claim says of an image, and is not so as far as is believed.
@@ -354,6 +379,7 @@ type Why struct {
 	Image   Image       `json:"image"`
 	Chain   []Link      `json:"chain"` // from the image up to what nobody of us builds
 	Uses    []Link      `json:"uses"`  // besides: builder stages and copies
+	Built   []Edge      `json:"built"` // what the published image inherits from: by platform, where they differ
 	Patches []Patch     `json:"patches"`
 	NotDone []NotDone   `json:"not_done"`
 	Waits   *Wait       `json:"waits,omitempty"`
@@ -362,6 +388,10 @@ type Why struct {
 	Package *PackageWhy `json:"package,omitempty"`
 	// Disagreements are where what is known of it does not fit together, a sentence each.
 	Disagreements []string `json:"disagreements,omitempty"`
+	// Unlisted are parents that it claims and that the catalog does not name.
+	Unlisted []Unlisted `json:"unlisted,omitempty"`
+	// Untaken is what an upstream's reference points to when that is not Image.Digest; left out otherwise.
+	Untaken *Untaken `json:"untaken,omitempty"`
 }
 
 // Link is one edge of the chain, as it is today.
@@ -406,12 +436,13 @@ type Affected struct {
 	Sentence string    `json:"sentence"`
 	// Unanswered says why the question cannot be answered at all; then the numbers mean nothing.
 	Unanswered string       `json:"unanswered,omitempty"`
-	Images     int          `json:"images"`  // of the graph
-	Has        int          `json:"has"`     // have it, each image once
-	Below      int          `json:"below"`   // stand on one that has it, and are not known to have it themselves
-	Clean      int          `json:"clean"`   // were read and do not have it
-	Partly     int          `json:"partly"`  // of Clean: hold files that are in no package database, too
-	Unknown    int          `json:"unknown"` // were not read
+	Images     int          `json:"images"`   // of the graph
+	Observed   int          `json:"observed"` // of Images: declared by nobody
+	Has        int          `json:"has"`      // have it, each image once
+	Below      int          `json:"below"`    // do not show it, and may have it from one that has
+	Clean      int          `json:"clean"`    // were read and do not have it
+	Partly     int          `json:"partly"`   // of Clean: hold files that are in no package database, too
+	Unknown    int          `json:"unknown"`  // were not read
 	Found      []Found      `json:"found"`
 	Downstream []Downstream `json:"downstream"`
 	NotKnown   []NotKnown   `json:"not_known"`
@@ -447,7 +478,8 @@ type Found struct {
 	How          string     `json:"how,omitempty"` // what it has to do with the digest
 }
 
-// Downstream is an image that stands on, or is made with, one that has what was asked for.
+// Downstream is an image that may have what was asked for from its parents: nobody read what is inside, or it was made with
+// something that has it and what came along of that is in no package database.
 type Downstream struct {
 	Image string     `json:"image"`
 	Kind  string     `json:"kind"`
@@ -455,8 +487,8 @@ type Downstream struct {
 	State ImageState `json:"state"`
 	Via   string     `json:"via"`  // the parent through which
 	Edge  string     `json:"edge"` // how it uses Via
-	Read  bool       `json:"read"` // its own contents are known not to have it
-	Note  string     `json:"note"`
+	Read  bool       `json:"read"` // what is inside was read, and does not show it
+	Note  string     `json:"note"` // why it is listed
 }
 
 // NotKnown is an image of which a question cannot be answered.

@@ -28,7 +28,7 @@ func (r *Reader) Why(ctx context.Context, name, pkg string) (Why, error) {
 	if mistake != nil {
 		return Why{}, mistake
 	}
-	w := Why{Now: v.now, AsOf: v.asOf(), Image: img, Chain: v.chain(name), Uses: v.uses(name), Patches: v.patches(name), NotDone: []NotDone{}, Last: []Node{}}
+	w := Why{Now: v.now, AsOf: v.asOf(), Image: img, Chain: v.chain(name), Uses: v.uses(name), Built: v.built(name), Patches: v.patches(name), NotDone: []NotDone{}, Last: []Node{}}
 	for _, n := range v.notDone[name] {
 		w.NotDone = append(w.NotDone, notDoneOf(n))
 	}
@@ -39,7 +39,7 @@ func (r *Reader) Why(ctx context.Context, name, pkg string) (Why, error) {
 	for _, n := range last {
 		w.Last = append(w.Last, nodeOf(n))
 	}
-	w.Waits, w.Disagreements = v.waits(img), v.disagreements(name)
+	w.Waits, w.Disagreements, w.Unlisted, w.Untaken = v.waits(img), v.disagreements(name), v.unlisted(name), v.untaken(name)
 	if w.LogTail, err = r.logTail(ctx, last); err != nil {
 		return Why{}, err
 	}
@@ -93,6 +93,18 @@ func (v *view) uses(name string) []Link {
 		if e.Kind != graph.Inherits {
 			out = append(out, v.link(e))
 		}
+	}
+	return out
+}
+
+// built is what the published image inherits from.
+func (v *view) built(name string) []Edge {
+	out := []Edge{}
+	if v.snap.World == nil {
+		return out
+	}
+	for _, e := range v.snap.World.Graph.Built(name) {
+		out = append(out, edgeOf(e))
 	}
 	return out
 }
@@ -193,6 +205,10 @@ func (v *view) waits(i Image) *Wait {
 		return &Wait{For: sentence(n), Since: at(n.Since), Next: at(n.Next), Then: then(n), Who: n.Who, Rollout: n.Rollout, URL: n.Detail.URL}
 	}
 	w := &Wait{For: i.Sentence, Since: i.Since, Next: i.Next, Who: i.Who, Rollout: i.Rollout, URL: i.URL}
+	if v.untaken(i.Name) != nil && i.State == Behind {
+		w.Then = "taken by itself, at the latest"
+		return w
+	}
 	switch i.State {
 	case Current:
 		return nil
