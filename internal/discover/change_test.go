@@ -52,8 +52,7 @@ func TestTagsComeAndGo(t *testing.T) {
 	}
 	w.untag("web:1.9")
 	w.complete()
-	w.now = w.now.Add(100 * 24 * time.Hour)
-	w.complete()
+	must(store.Prune(t.Context(), w.store.Q(), w.now.Add(100*24*time.Hour).UnixMilli(), nil))
 	if got := w.rows(); slices.ContainsFunc(got, func(s string) bool { return strings.Contains(s, "1.9") }) {
 		t.Errorf("what is gone for long is kept: %q", got)
 	}
@@ -356,16 +355,17 @@ func TestPullRequestsComeFirst(t *testing.T) {
 	w.expect(w.populated()[6:]...)
 }
 
+func noCatalog(rw http.ResponseWriter, r *http.Request) bool {
+	if hasSuffix(r.URL.Path, "/_catalog") {
+		rw.WriteHeader(http.StatusNotFound)
+		return true
+	}
+	return false
+}
+
 // GHCR has no catalog: the forge lists an organization's packages.
 func TestPackagesOfTheForge(t *testing.T) {
 	w := newWorld(t)
-	noCatalog := func(rw http.ResponseWriter, r *http.Request) bool {
-		if hasSuffix(r.URL.Path, "/_catalog") {
-			rw.WriteHeader(http.StatusNotFound)
-			return true
-		}
-		return false
-	}
 	w.registry.breakWith(noCatalog)
 	w.push("acme/web:latest", w.on(w.base))
 	w.push("acme/team/job:latest", w.on(w.base))

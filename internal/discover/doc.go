@@ -8,8 +8,13 @@
 //
 // Each place is walked again and again, each walk in as many slices as it takes. Run does one slice of each place that is
 // due: as many requests as its budget has, and always one thing at least. After each repository the rows that were found
-// and how far the walk has come are one transaction, so a walk that was killed goes on behind the last one. Two processes
-// may walk the same place: the version of the walk lets one of them stop at its next step.
+// and how far the walk has come are one transaction, so a walk that was killed goes on behind the last one, after the pause
+// between two slices: until then it is taken for alive, and nobody else walks there. Should two processes walk the same
+// place nevertheless, the version of the walk lets one of them stop at its next step.
+//
+// A walk is due an interval after the last one ended, by the interval of now, and at once when the catalog has come to look
+// for something else there: but always after the pause, as far as the last slice spent its budget, and never before the
+// time that the other side asked for.
 //
 // What a walk does not see is not gone for that: a list by page can skip an entry while another one is deleted. When all
 // pages are done, what was not seen is looked at by itself; it is gone when the registry or the forge says so. What could

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"rebuilder/internal/discover"
 	"rebuilder/internal/store"
 	"rebuilder/internal/store/storetest"
 )
@@ -193,30 +195,39 @@ func TestBothDatabases(t *testing.T) {
 	})
 }
 
-// Of two processes that walk the same place one stops at its next step, and nothing is lost.
+// A process leaves alone what another one walks. When that one was silent for so long that it goes on for it, and the first
+// one lives after all, that one stops at its next step, and nothing is lost.
 func TestTwoWalkers(t *testing.T) {
-	w := newWorld(t)
-	w.populate()
-	var other atomic.Bool
-	w.registry.breakWith(func(_ http.ResponseWriter, r *http.Request) bool {
-		if hasSuffix(r.URL.Path, "team/multi/tags/list") && other.CompareAndSwap(false, true) {
-			if _, err := w.discoverer().Run(t.Context(), w.catalog); err != nil {
-				t.Error(err)
+	for name, late := range map[string]time.Duration{"at once": 0, "after the pause": 11 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			onlyRegistry(w)
+			w.populate()
+			later := *w
+			later.now = w.now.Add(late)
+			var other atomic.Bool
+			var taken discover.Report
+			w.registry.breakWith(func(_ http.ResponseWriter, r *http.Request) bool {
+				if hasSuffix(r.URL.Path, "team/multi/tags/list") && other.CompareAndSwap(false, true) {
+					var err error
+					if taken, err = later.discoverer().Run(t.Context(), w.catalog); err != nil {
+						t.Error(err)
+					}
+				}
+				return false
+			})
+			first, err := w.discoverer().Run(t.Context(), w.catalog)
+			w.must(err)
+			theirs, ours := taken.Places[0], first.Places[0]
+			if lost := late > 0; theirs.Walked != lost || theirs.Complete != lost || ours.Complete == lost {
+				t.Errorf("the first one: %+v, the other one: %+v", ours, theirs)
 			}
-		}
-		return false
-	})
-	report, err := w.discoverer().Run(t.Context(), w.catalog)
-	w.must(err)
-	for _, p := range report.Places {
-		if p.Complete {
-			t.Errorf("both came to the end of %s", p.Place)
-		}
-	}
-	w.expect(w.populated()...)
-	for _, walk := range must(store.Walks(t.Context(), w.store.Q())) {
-		if walk.Number != 1 || walk.Phase != store.Complete {
-			t.Errorf("%+v", walk)
-		}
+			w.expect(w.populated()[:6]...)
+			for _, walk := range must(store.Walks(t.Context(), w.store.Q())) {
+				if walk.Number != 1 || walk.Phase != store.Complete {
+					t.Errorf("%+v", walk)
+				}
+			}
+		})
 	}
 }

@@ -15,13 +15,12 @@ import (
 )
 
 const (
-	maxTries  = 3                   // slices that end at the same thing before it is passed over
-	maxPages  = 10_000              // of one walk
-	keepGone  = 90 * 24 * time.Hour // rows of what is gone
-	atOnce    = 50                  // rows to verify that are read together
-	patience  = time.Hour           // before a place is asked again that refused
-	maxWait   = 24 * time.Hour      // however long somebody asks for
-	busyPause = 15 * time.Minute    // after a registry asked to come later, not saying when
+	maxTries  = 3                // slices that end at the same thing before it is passed over
+	maxPages  = 10_000           // of one walk
+	atOnce    = 50               // rows to verify that are read together
+	patience  = time.Hour        // before a place is asked again that refused
+	maxWait   = 24 * time.Hour   // however long somebody asks for
+	busyPause = 15 * time.Minute // after a registry asked to come later, not saying when
 )
 
 // item is one repository of a page.
@@ -103,10 +102,15 @@ func (d *Discoverer) visit(ctx context.Context, c *catalog.Catalog, p place) (Pl
 	if err != nil {
 		return PlaceReport{}, err
 	}
-	report := PlaceReport{Place: p.name, Next: time.UnixMilli(w.NextAt)}
+	wanted := scope(c, p)
+	due := dueAt(w, wanted, c.Discovery.Interval)
 	now := d.cfg.Now()
+	report := PlaceReport{Place: p.name, Next: time.UnixMilli(due)}
 	if now.Before(report.Next) {
-		return report, nil
+		return report, d.postpone(ctx, w, due)
+	}
+	if w.Scope != wanted { // what was seen for something else says nothing of what there is now
+		w = store.Walk{Place: w.Place, Version: w.Version, Number: w.Number, Phase: store.Complete, EndedAt: w.EndedAt, Scope: wanted}
 	}
 	report.Walked = true
 	s := &slice{Discoverer: d, place: p, c: c, judge: judge{d.cfg.Store, knownOf(c)}, walk: w, report: report, left: p.budget}
@@ -134,6 +138,7 @@ func (s *slice) end(ctx context.Context, began time.Time, problem error) error {
 	var fatal *databaseError
 	now := s.cfg.Now()
 	heartbeat := store.Watcher{Name: HeartbeatPrefix + s.place.name, LastRun: began.UnixMilli()}
+	s.walk.NotBefore = now.Add(s.breather()).UnixMilli()
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -144,6 +149,7 @@ func (s *slice) end(ctx context.Context, began time.Time, problem error) error {
 		return fatal.error
 	case errors.As(problem, &wait):
 		s.walk.NextAt = min(max(wait.until.UnixMilli(), now.Add(s.cfg.Pause).UnixMilli()), now.Add(maxWait).UnixMilli())
+		s.walk.NotBefore = s.walk.NextAt
 		heartbeat.LastOK = began.UnixMilli()
 		s.report.Problem = wait.Error()
 	case problem != nil && !s.passing(problem):
@@ -153,7 +159,7 @@ func (s *slice) end(ctx context.Context, began time.Time, problem error) error {
 		s.walk.NextAt = now.Add(s.cfg.Pause).UnixMilli()
 		heartbeat.Error, s.report.Problem = problem.Error(), problem.Error()
 	case s.walk.Phase == store.Complete:
-		s.walk.NextAt = max(s.walk.StartedAt+s.interval().Milliseconds(), now.UnixMilli())
+		s.walk.NextAt = dueAt(s.walk, s.walk.Scope, s.c.Discovery.Interval)
 		heartbeat.LastOK = began.UnixMilli()
 	default: // the budget is spent
 		s.walk.NextAt = now.Add(s.cfg.Pause).UnixMilli()
@@ -173,7 +179,11 @@ func (s *slice) end(ctx context.Context, began time.Time, problem error) error {
 	return err
 }
 
-func (s *slice) interval() time.Duration { return or(s.c.Discovery.Interval, 6*time.Hour) }
+// breather is how long a place is left alone after a slice: for the whole pause when its budget was spent, for a part of the
+// pause when a part was. What a change of the catalog makes due waits for that, too.
+func (s *slice) breather() time.Duration {
+	return min(s.cfg.Pause, s.cfg.Pause*time.Duration(s.report.Requests)/time.Duration(s.place.budget))
+}
 
 // databaseError is one of the store: the whole Run ends with it.
 type databaseError struct{ error }
@@ -184,7 +194,7 @@ func (e *databaseError) Unwrap() error { return e.error }
 func (s *slice) run(ctx context.Context) error {
 	if s.walk.Phase == store.Complete {
 		s.walk = store.Walk{Place: s.walk.Place, Version: s.walk.Version, Number: s.walk.Number + 1, Phase: store.Walking,
-			StartedAt: s.cfg.Now().UnixMilli(), EndedAt: s.walk.EndedAt}
+			StartedAt: s.cfg.Now().UnixMilli(), EndedAt: s.walk.EndedAt, Scope: s.walk.Scope}
 		if err := s.step(ctx, found{}); err != nil {
 			return err
 		}
@@ -367,12 +377,9 @@ func (s *slice) oneRow(ctx context.Context, row store.Observed) error {
 }
 
 func (s *slice) complete(ctx context.Context) error {
-	now := s.cfg.Now()
-	s.walk.Phase, s.walk.EndedAt = store.Complete, now.UnixMilli()
+	s.walk.Phase, s.walk.EndedAt = store.Complete, s.cfg.Now().UnixMilli()
 	s.report.Complete = true
-	return s.inTx(ctx, func(ctx context.Context, q store.Querier) error {
-		return store.PruneObserved(ctx, q, s.place.name, now.Add(-keepGone).UnixMilli())
-	})
+	return s.save(ctx, found{})
 }
 
 // step writes what was found and how far the walk has come. A kill before it repeats the look; one after it does not.
@@ -432,8 +439,11 @@ func (s *slice) save(ctx context.Context, got found) error {
 	})
 }
 
-// inTx saves the walk and what do writes together.
+// inTx saves the walk and what do writes together. Nobody else goes on there before the pause is over, counted from the last
+// step; then whoever took it is thought dead.
 func (s *slice) inTx(ctx context.Context, do func(context.Context, store.Querier) error) error {
+	s.walk.NextAt = s.cfg.Now().Add(s.cfg.Pause).UnixMilli()
+	s.walk.NotBefore = s.walk.NextAt
 	next := s.walk
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
 		next = s.walk // a transaction may be run again

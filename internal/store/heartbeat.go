@@ -7,3 +7,9 @@ func ForgetWatcher(ctx context.Context, q Querier, name string) error {
 	_, err := q.Exec(ctx, `DELETE FROM watcher WHERE name=$1`, name)
 	return err
 }
+
+// PostponeWatcher changes when something runs next, which its last run could not know.
+func PostponeWatcher(ctx context.Context, q Querier, name string, next int64) error {
+	_, err := q.Exec(ctx, `UPDATE watcher SET next_run=$2 WHERE name=$1`, name, next)
+	return err
+}

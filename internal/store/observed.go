@@ -219,12 +219,6 @@ func ForgetObserved(ctx context.Context, q Querier, key string) error {
 	return err
 }
 
-// PruneObserved deletes the rows of a place that are gone since before a time.
-func PruneObserved(ctx context.Context, q Querier, place string, before int64) error {
-	_, err := q.Exec(ctx, `DELETE FROM observed WHERE place=$1 AND gone_at>0 AND gone_at<$2`, place, before)
-	return err
-}
-
 // WalkPhase says where a walk is.
 type WalkPhase string
 
@@ -253,13 +247,16 @@ type Walk struct {
 	StartedAt int64 `json:"started_at"`
 	EndedAt   int64 `json:"ended_at,omitempty"` // of the last complete one
 	NextAt    int64 `json:"next_at"`
+	NotBefore int64 `json:"-"` // however much it is due
+	// Scope is what the walk looks for; what is not that any more begins anew.
+	Scope string `json:"-"`
 }
 
-const walkColumns = `place, version, number, phase, page, after, pages, tries, seen, failed, refused, requests, started_at, ended_at, next_at`
+const walkColumns = `place, version, number, phase, page, after, pages, tries, seen, failed, refused, requests, started_at, ended_at, next_at, not_before, scope`
 
 func scanWalk(row interface{ Scan(...any) error }) (w Walk, err error) {
 	return w, row.Scan(&w.Place, &w.Version, &w.Number, &w.Phase, &w.Page, &w.After, &w.Pages, &w.Tries, &w.Seen, &w.Failed, &w.Refused,
-		&w.Requests, &w.StartedAt, &w.EndedAt, &w.NextAt)
+		&w.Requests, &w.StartedAt, &w.EndedAt, &w.NextAt, &w.NotBefore, &w.Scope)
 }
 
 // GetWalk returns the walk of a place. One that was never begun is complete, of number 0.
@@ -282,14 +279,16 @@ func Walks(ctx context.Context, q Querier) ([]Walk, error) {
 var ErrWalkLost = errors.New("another process walks there")
 
 // SaveWalk records how far a walk has come, if nobody else did since w was read, and counts w's version up. It fails with
-// ErrWalkLost otherwise. It comes first in a transaction, whose other rows it guards.
+// ErrWalkLost otherwise, and when the place was forgotten meanwhile. It comes first in a transaction, whose other rows it
+// guards.
 func SaveWalk(ctx context.Context, q Querier, w *Walk) error {
-	res, err := q.Exec(ctx, `INSERT INTO walk(`+walkColumns+`) VALUES($1,$2+1,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15)
-		ON CONFLICT(place) DO UPDATE SET version=excluded.version, number=excluded.number, phase=excluded.phase, page=excluded.page, after=excluded.after,
-		pages=excluded.pages, tries=excluded.tries, seen=excluded.seen, failed=excluded.failed, refused=excluded.refused, requests=excluded.requests,
-		started_at=excluded.started_at, ended_at=excluded.ended_at, next_at=excluded.next_at
-		WHERE walk.version=$2`,
-		w.Place, w.Version, w.Number, w.Phase, w.Page, w.After, w.Pages, w.Tries, w.Seen, w.Failed, w.Refused, w.Requests, w.StartedAt, w.EndedAt, w.NextAt)
+	query := `UPDATE walk SET version=$2+1, number=$3, phase=$4, page=$5, after=$6, pages=$7, tries=$8, seen=$9, failed=$10, refused=$11, requests=$12,
+		started_at=$13, ended_at=$14, next_at=$15, not_before=$16, scope=$17 WHERE place=$1 AND version=$2`
+	if w.Version == 0 { // it was never saved
+		query = `INSERT INTO walk(` + walkColumns + `) VALUES($1,$2+1,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17) ON CONFLICT(place) DO NOTHING`
+	}
+	res, err := q.Exec(ctx, query, w.Place, w.Version, w.Number, w.Phase, w.Page, w.After, w.Pages, w.Tries, w.Seen, w.Failed, w.Refused, w.Requests,
+		w.StartedAt, w.EndedAt, w.NextAt, w.NotBefore, w.Scope)
 	if err != nil {
 		return err
 	}
@@ -304,11 +303,11 @@ func SaveWalk(ctx context.Context, q Querier, w *Walk) error {
 // ForgetPlaces deletes all that was found in places other than those to keep, their walks, and their heartbeats, which are
 // named prefix and the place.
 func ForgetPlaces(ctx context.Context, q Querier, prefix string, keep []string) error {
-	have, err := Walks(ctx, q)
+	walks, err := Walks(ctx, q)
 	if err != nil {
 		return err
 	}
-	for _, w := range have {
+	for _, w := range walks {
 		if slices.Contains(keep, w.Place) {
 			continue
 		}
@@ -317,8 +316,16 @@ func ForgetPlaces(ctx context.Context, q Querier, prefix string, keep []string) 
 				return err
 			}
 		}
-		if _, err := q.Exec(ctx, `DELETE FROM watcher WHERE name=$1`, prefix+w.Place); err != nil {
-			return err
+	}
+	beats, err := Watchers(ctx, q)
+	if err != nil {
+		return err
+	}
+	for _, w := range beats {
+		if place, is := strings.CutPrefix(w.Name, prefix); is && !slices.Contains(keep, place) {
+			if err := ForgetWatcher(ctx, q, w.Name); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

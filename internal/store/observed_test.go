@@ -69,15 +69,11 @@ func TestObserved(t *testing.T) {
 		if err != nil || len(all) != 2 || all[0].Key != one.Key || len(all[0].Detail.Platforms) != 0 {
 			t.Errorf("all: %+v, %v", all, err)
 		}
-		if err := store.PruneObserved(ctx, q, "r", 40); err != nil {
-			t.Fatal(err)
-		}
-		get(one.Key)
-		if err := store.PruneObserved(ctx, q, "r", 41); err != nil {
+		if err := store.ForgetObserved(ctx, q, one.Key); err != nil {
 			t.Fatal(err)
 		}
 		if _, found, err := store.GetObserved(ctx, q, one.Key); found || err != nil {
-			t.Errorf("pruned: found %v, %v", found, err)
+			t.Errorf("forgotten: found %v, %v", found, err)
 		}
 		save(one)
 		if got := get(one.Key); got.GoneAt != 0 {
@@ -122,9 +118,19 @@ func TestWalkHasOneWriter(t *testing.T) {
 		if err := store.SaveWalk(ctx, q, &theirs); !errors.Is(err, store.ErrWalkLost) {
 			t.Errorf("the second one at the same place: %v", err)
 		}
+		mine.NotBefore, mine.Scope, mine.NextAt = 5, "patterns", 6
+		if err := store.SaveWalk(ctx, q, &mine); err != nil {
+			t.Fatal(err)
+		}
 		got, err := store.GetWalk(ctx, q, "r")
 		if err != nil || got != mine {
 			t.Errorf("got %+v, want %+v; %v", got, mine, err)
+		}
+		if err := store.ForgetPlaces(ctx, q, "discovery/", nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := store.SaveWalk(ctx, q, &mine); !errors.Is(err, store.ErrWalkLost) {
+			t.Errorf("of a place that was forgotten meanwhile: %v", err)
 		}
 	})
 }
@@ -140,16 +146,24 @@ func TestForgetPlaces(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		// A heartbeat without a walk, and one of somebody else.
+		if err := errors.Join(store.SaveWatcher(ctx, q, store.Watcher{Name: "discovery/c"}), store.SaveWatcher(ctx, q, store.Watcher{Name: "packages"})); err != nil {
+			t.Fatal(err)
+		}
 		err := st.Tx(ctx, func(ctx context.Context, q store.Querier) error {
 			return store.ForgetPlaces(ctx, q, "discovery/", []string{"b"})
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, table := range []string{"walk", "observed", "watcher"} {
+		for _, table := range []string{"walk", "observed"} {
 			if n := count(t, q, `SELECT count(*) FROM `+table); n != 1 {
 				t.Errorf("%d rows are left in %s, want those of b", n, table)
 			}
+		}
+		left, err := store.Watchers(ctx, q)
+		if err != nil || len(left) != 2 || left[0].Name != "discovery/b" || left[1].Name != "packages" {
+			t.Errorf("heartbeats %+v, %v", left, err)
 		}
 	})
 }

@@ -9,13 +9,15 @@ import (
 	"rebuilder/internal/plan"
 )
 
-// SavePlan stores a plan as it was shown. The same plan is stored once.
+// SavePlan stores a plan as it was shown. The same plan is stored once, as it was shown first; created_at is when it was
+// shown last, so that Prune removes none that a person may have before him.
 func SavePlan(ctx context.Context, q Querier, p *plan.Plan) error {
 	body, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
-	_, err = q.Exec(ctx, `INSERT INTO plan(id, inputs, body, created_at, applied_at, rollout) VALUES($1,'',$2,$3,0,'') ON CONFLICT(id) DO NOTHING`, p.ID, string(body), p.MadeAt.UnixMilli())
+	_, err = q.Exec(ctx, `INSERT INTO plan(id, inputs, body, created_at, applied_at, rollout) VALUES($1,'',$2,$3,0,'')
+		ON CONFLICT(id) DO UPDATE SET created_at=excluded.created_at`, p.ID, string(body), p.MadeAt.UnixMilli())
 	return err
 }
 
