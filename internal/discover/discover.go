@@ -57,7 +57,8 @@ type Config struct {
 	Pause time.Duration
 	// Tags is how many of a repository's tags are looked at; 5 when zero.
 	Tags int
-	// PackageHosts are the registries whose repositories the forge lists; "ghcr.io" when empty.
+	// PackageHosts are the registries whose repositories the forge lists; that of the catalog's forge when empty: "ghcr.io"
+	// for GitHub, "containers.ghe.example.com" for a GitHub Enterprise Server.
 	PackageHosts []string
 }
 
@@ -80,9 +81,6 @@ func New(cfg Config) (*Discoverer, error) {
 	}
 	cfg.RegistryRequests, cfg.ForgeRequests, cfg.Tags = or(cfg.RegistryRequests, 1000), or(cfg.ForgeRequests, 200), or(cfg.Tags, 5)
 	cfg.Pause = or(cfg.Pause, 10*time.Minute)
-	if len(cfg.PackageHosts) == 0 {
-		cfg.PackageHosts = []string{"ghcr.io"}
-	}
 	return &Discoverer{cfg: cfg}, nil
 }
 
@@ -196,6 +194,21 @@ func (d *Discoverer) places(c *catalog.Catalog) (places []place) {
 		add(place{name: o, org: o, budget: max(1, d.cfg.ForgeRequests/len(c.Discovery.Organizations))})
 	}
 	return places
+}
+
+// packageHosts are the registries whose repositories the catalog's forge lists.
+func (d *Discoverer) packageHosts(c *catalog.Catalog) []string {
+	if len(d.cfg.PackageHosts) > 0 {
+		return d.cfg.PackageHosts
+	}
+	switch host := webHost(c.Forge.URL); host {
+	case "forge":
+		return nil
+	case "github.com":
+		return []string{"ghcr.io"}
+	default:
+		return []string{"containers." + host}
+	}
 }
 
 // webHost is the host that people know a forge by.

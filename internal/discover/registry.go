@@ -23,7 +23,10 @@ var (
 	tagName        = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 )
 
-const maxName = 255 // bytes of a repository's name
+const (
+	maxName   = 255 // bytes of a repository's name
+	maxLayers = 256 // the lowest of an image, by which its parents are found; no machine can run one of more than 128
+)
 
 // registryWalk walks a registry, or what is below a path of it.
 type registryWalk struct {
@@ -85,7 +88,7 @@ func (r *registryWalk) items(names []string) (items []item, refused int) {
 
 // withoutCatalog finds another way: the forge's own list of packages, or the one repository that the catalog names.
 func (r *registryWalk) withoutCatalog(ctx context.Context, cause error) ([]item, string, int, error) {
-	if r.cfg.Forge != nil && slices.Contains(r.cfg.PackageHosts, r.host) {
+	if r.cfg.Forge != nil && slices.Contains(r.packageHosts(r.c), r.host) {
 		if len(r.organizations()) > 0 {
 			return r.packages(ctx, "0:")
 		}
@@ -270,7 +273,7 @@ func detailOf(desc registry.Description) store.ObservedDetail {
 	}
 	for _, p := range desc.Platforms {
 		one := store.ObservedPlatform{Platform: p.Platform, Manifest: p.Manifest.String(), BaseName: p.BaseName, BaseDigest: p.BaseDigest}
-		for _, l := range p.DiffIDs {
+		for _, l := range p.DiffIDs[:min(len(p.DiffIDs), maxLayers)] {
 			one.DiffIDs = append(one.DiffIDs, l.String())
 		}
 		d.Platforms = append(d.Platforms, one)
