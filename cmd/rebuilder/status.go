@@ -71,7 +71,7 @@ func observed(f api.Fleet) string {
 	if f.Observed == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" + %s observed, not declared", api.Thousands(f.Observed))
+	return fmt.Sprintf("; + %s observed, not declared", api.Thousands(f.Observed))
 }
 
 // states says how many images are in which state; a state of none is left out, unknown never is.

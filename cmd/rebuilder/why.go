@@ -87,6 +87,8 @@ func (p *printer) pointed(i api.Image, u *api.Untaken) {
 		p.line("Image    none is known")
 	case i.Digest == "":
 		p.line("Image    none is known at %s", i.Reference)
+	case i.SeenAt.IsZero():
+		p.line("Image    %s points to %s", i.Reference, api.Short(i.Digest))
 	case u != nil:
 		p.line("Image    %s is what images are made from, seen at %s since %s", api.Short(i.Digest), i.Reference, p.when(i.SeenAt))
 		p.line("Not yet  %s, to which it points since %s; taken at the latest %s", api.Short(u.Digest), p.when(u.Since), p.when(u.Next))

@@ -205,7 +205,10 @@ func (v *view) waits(i Image) *Wait {
 		return &Wait{For: sentence(n), Since: at(n.Since), Next: at(n.Next), Then: then(n), Who: n.Who, Rollout: n.Rollout, URL: n.Detail.URL}
 	}
 	w := &Wait{For: i.Sentence, Since: i.Since, Next: i.Next, Who: i.Who, Rollout: i.Rollout, URL: i.URL}
-	if v.untaken(i.Name) != nil && i.State == Behind {
+	switch {
+	case !i.declared():
+		return &Wait{For: "nothing is decided about an image that nobody declared", Then: "looked at like all others once the catalog names it", Who: "who keeps the catalog"}
+	case i.State == Behind && v.untaken(i.Name) != nil:
 		w.Then = "taken by itself, at the latest"
 		return w
 	}

@@ -34,6 +34,8 @@ const (
 	Fix     Scenario = "fix"     // a patch is out; what is not done has its reasons
 	Running Scenario = "running" // a rollout of that patch is under way
 	Broken  Scenario = "broken"  // the rollout failed, the catalog on disk is broken, the builder is away
+	// Observed is calm, too; discovery found images, and an upstream has a digest that is not taken yet.
+	Observed Scenario = "observed"
 )
 
 // PlanID and RolloutID are those of the world's patch; FailedBuild is a build whose log is there.
@@ -247,9 +249,12 @@ func snapshot(s Scenario) reconcile.Snapshot {
 	f := facts()
 	p := &plan.Plan{ID: "p-000000000000", Title: "nothing to do", MadeAt: f.At, Images: 10}
 	snap.World, snap.Plan, snap.At, snap.Next = &observe.World{Graph: theGraph(), Facts: f}, p, f.At, Now().Add(6*time.Minute)
-	if s == Calm {
+	if s == Calm || s == Observed {
 		w := f.Applications["web"]
 		w.DiffIDs[2] = layers("python")[0]
+		if s == Observed {
+			observed(&snap)
+		}
 		return snap
 	}
 	for name, from := range map[string]string{"base/debian": "", "base/nginx": "base/debian", "base/python": "base/debian"} {
@@ -294,7 +299,7 @@ func (w *World) fill(ctx context.Context, s Scenario) error {
 		return nil
 	}
 	return w.Store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
-		steps := []func(context.Context, store.Querier, Scenario) error{w.watchers, w.inventories, w.older}
+		steps := []func(context.Context, store.Querier, Scenario) error{w.watchers, w.inventories, w.older, w.places}
 		if s == Running || s == Broken {
 			steps = append(steps, w.builds, w.rollout, w.proposals)
 		}
