@@ -39,6 +39,11 @@ func (s *Sim) Store() *store.Store { return s.st }
 // Run starts the loop; the function ends it.
 func (s *Sim) Run() (stop func()) { return s.run() }
 
+// Slow lets each look take a while.
+func (s *Sim) Slow(d time.Duration) {
+	s.watch = func(context.Context) error { time.Sleep(d); return nil }
+}
+
 // Looks is how often was looked.
 func (s *Sim) Looks() int { looks, _ := s.counts(); return looks }
 

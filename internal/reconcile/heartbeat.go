@@ -55,6 +55,9 @@ func (l *Loop) beat(ctx context.Context, c *catalog.Catalog, o outcome) error {
 		if c.Forge.URL == "" || len(c.Applications) == 0 {
 			errs = append(errs, store.ForgetWatcher(ctx, q, beatForge))
 		}
+		if l.advisories == nil {
+			errs = append(errs, store.ForgetWatcher(ctx, q, beatJudge))
+		}
 		return errors.Join(errs...)
 	})
 }

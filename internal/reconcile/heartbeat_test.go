@@ -89,6 +89,31 @@ func TestOldDeliveriesAreForgotten(t *testing.T) {
 	}
 }
 
+// What is too old goes while the daemon runs, looked for once an hour; what the bases of the catalog are made from stays.
+func TestOldRowsAreRemoved(t *testing.T) {
+	now := noon()
+	w := newWorld(t, at(now))
+	ask := func() {
+		t.Helper()
+		r := store.Refresh{Wanted: "slot", Cause: "refresh", Since: now.Add(-100 * 24 * time.Hour).UnixMilli()}
+		if err := store.WantRefresh(t.Context(), w.st.Q(), r, []string{"base/debian", "base/left"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		later time.Duration
+		left  int
+	}{{0, 1}, {59 * time.Minute, 2}, {time.Minute, 1}} {
+		ask()
+		*now = now.Add(c.later)
+		w.once()
+		all, err := store.Refreshes(t.Context(), w.st.Q())
+		if _, kept := all["base/debian"]; err != nil || !kept || len(all) != c.left {
+			t.Errorf("%s later there are %+v, want %d; %v", c.later, all, c.left, err)
+		}
+	}
+}
+
 type advisories struct {
 	found []plan.Advisory
 	err   error
@@ -115,5 +140,10 @@ func TestAdvisories(t *testing.T) {
 	w.once()
 	if len(w.started) != 1 || w.heart("advisories").Error != "the feed is gone" {
 		t.Errorf("%d started, %+v", len(w.started), w.heart("advisories"))
+	}
+	w.loop.Judge(nil) // as after a restart without them
+	w.once()
+	if h := w.heart("advisories"); h != (store.Watcher{}) {
+		t.Errorf("nobody knows of advisories any more: %+v", h)
 	}
 }

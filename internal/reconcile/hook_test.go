@@ -147,3 +147,43 @@ func TestWebhooksChangeNothingButWhenItLooks(t *testing.T) {
 		t.Error("no webhook ever made it look")
 	}
 }
+
+// However many webhooks come, each of something new, it looks once a breath and not more, and once after the last of them.
+func TestAFloodOfWebhooksIsOneLookABreath(t *testing.T) {
+	for name, c := range map[string]struct {
+		took, breath time.Duration // of a look, after it
+	}{
+		"looks that take no time":   {0, 100 * time.Millisecond},
+		"looks that take a while":   {2 * time.Second, 2 * time.Second},
+		"looks that take very long": {5 * time.Minute, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := reconcile.NewSim(t)
+				s.Slow(c.took)
+				m := &mail{t: t, s: s, on: true}
+				m.serve()
+				defer s.Run()()
+				time.Sleep(c.took + c.breath + time.Second)
+				synctest.Wait()
+				first, flood := s.Looks(), 10*(c.took+c.breath)
+				const webhooks = 200
+				for n := range webhooks {
+					m.deliver(fmt.Sprintf(`{"events":[{"id":"%d","action":"push","target":{"repository":"base/debian"}}]}`, n), secret, http.StatusAccepted)
+					time.Sleep(flood / webhooks)
+				}
+				time.Sleep(2 * (c.took + c.breath))
+				synctest.Wait()
+				if looks := s.Looks() - first; looks < 9 || looks > 12 {
+					t.Errorf("%d webhooks in the time of 10 looks made %d", webhooks, looks)
+				}
+				last := s.Looks()
+				time.Sleep(30 * time.Minute)
+				synctest.Wait()
+				if looks := s.Looks(); looks != last {
+					t.Errorf("%d looks after the last webhook was answered", looks-last)
+				}
+			})
+		})
+	}
+}

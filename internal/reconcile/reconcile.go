@@ -58,9 +58,11 @@ type Loop struct {
 	once     sync.Mutex // one look at a time
 
 	advisories Advisories // nil: nobody knows of any
+	pruned     time.Time  // when old rows were removed last; guarded by once
 
-	mu   sync.Mutex
-	last Snapshot
+	reading sync.Mutex // of the catalog's file: an older one must not come after a newer one
+	mu      sync.Mutex
+	last    Snapshot
 }
 
 // New returns a loop over a catalog that was loaded.
@@ -143,10 +145,30 @@ func (l *Loop) Once(ctx context.Context) error {
 			s.Problem = o.problem.Error()
 		}
 	})
-	if err := store.ForgetDeliveries(ctx, l.store.Q(), o.at.UnixMilli()); err != nil {
+	l.prune(ctx, c, o.at)
+	return errors.Join(o.problem, l.beat(ctx, c, o))
+}
+
+// pruneEvery is how often old rows are looked for. Those of webhooks, which anybody who knows a secret can make many of, are at
+// each look.
+const pruneEvery = time.Hour
+
+// prune removes what is too old to matter. What could not be removed now is removed later.
+func (l *Loop) prune(ctx context.Context, c *catalog.Catalog, now time.Time) {
+	if err := store.ForgetDeliveries(ctx, l.store.Q(), now.UnixMilli()); err != nil {
 		l.log.Warn("old deliveries of webhooks could not be removed", "error", err)
 	}
-	return errors.Join(o.problem, l.beat(ctx, c, o))
+	if now.Sub(l.pruned) < pruneEvery {
+		return
+	}
+	n, err := store.Prune(ctx, l.store.Q(), now.UnixMilli(), names(c))
+	if err != nil {
+		l.log.Warn("old rows could not be removed", "error", err)
+		return
+	}
+	if l.pruned = now; n > 0 {
+		l.log.Info("old rows removed", "count", n)
+	}
 }
 
 // after is when to look again: in time, and not later than the end of the settle window or the first slot in which
@@ -400,14 +422,24 @@ func same(a, b plan.Step) bool {
 	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
-// reload reads the catalog when the file changed. A broken one is said and not used.
-func (l *Loop) reload() {
-	c := l.Catalog()
-	next, err := catalog.Load(c.File)
+// Reload reads the catalog's file, and makes the loop look soon when there is another one in it. A broken one is said and not
+// used. Each look reads it, too: this is for what goes by the catalog between looks.
+func (l *Loop) Reload() {
+	if l.reload() {
+		l.Wake()
+	}
+}
+
+// reload says whether the catalog is another one now.
+func (l *Loop) reload() (changed bool) {
+	l.reading.Lock()
+	defer l.reading.Unlock()
+	file := l.Catalog().File
+	next, err := catalog.Load(file)
 	if err != nil {
 		text := err.Error()
 		if errors.Is(err, os.ErrNotExist) {
-			text = c.File + " is gone"
+			text = file + " is gone"
 		}
 		l.set(func(s *Snapshot) {
 			if s.CatalogProblem != text {
@@ -415,15 +447,16 @@ func (l *Loop) reload() {
 			}
 			s.CatalogProblem = text
 		})
-		return
+		return false
 	}
 	l.set(func(s *Snapshot) {
 		s.CatalogProblem = ""
-		if next.SHA256 != s.Catalog.SHA256 {
+		if changed = next.SHA256 != s.Catalog.SHA256; changed {
 			l.log.Info("catalog loaded", "file", next.File, "sha256", next.SHA256)
 			s.Catalog = next
 		}
 	})
+	return changed
 }
 
 func (l *Loop) set(f func(*Snapshot)) {

@@ -472,6 +472,33 @@ func TestRunLooksInTimeAndWhenWoken(t *testing.T) {
 	})
 }
 
+// What goes by the catalog between looks need not wait for one, and a changed catalog is a reason to look.
+func TestReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, time.Now)
+		defer w.run()()
+		reload := func(want int) {
+			t.Helper()
+			time.Sleep(time.Minute)
+			w.loop.Reload()
+			synctest.Wait()
+			if got, _ := w.counts(); got != want {
+				t.Errorf("%d looks, want %d", got, want)
+			}
+		}
+		reload(1)
+		w.change(`settle = "10m"`, `settle = "3m"`)
+		if reload(2); w.loop.Catalog().Watch.Settle != 3*time.Minute {
+			t.Error("it is not read")
+		}
+		reload(2)
+		w.change(`settle = "3m"`, `setle = "3m"`)
+		if reload(2); !strings.Contains(w.loop.Last().CatalogProblem, "setle") {
+			t.Errorf("problem %q", w.loop.Last().CatalogProblem)
+		}
+	})
+}
+
 // What a person was shown as due must not wait for a look that is an hour away.
 func TestAPlanThatIsDueMakesTheLoopLook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
