@@ -185,7 +185,7 @@ func (p *parse) from(n *parser.Node, rest text) error {
 	case parent >= 0:
 		r.Stage = name
 	case stage.Platform == "":
-		r.Platform = platform(p.file.platform())
+		r.Platform = p.file.Platform()
 	default:
 		to, err := p.scope.resolve(p.lex, stage.Platform)
 		if err != nil {
@@ -290,7 +290,7 @@ func mountFrom(mount text) (from text) {
 
 // image adds a reference in which BuildKit expands no variables.
 func (p *parse) image(role Role, name string, line int, word text) {
-	r := Reference{Role: role, Raw: name, Name: name, Line: line, StageIndex: p.at, Platform: platform(p.file.platform())}
+	r := Reference{Role: role, Raw: name, Name: name, Line: line, StageIndex: p.at, Platform: p.file.Platform()}
 	if word.s != name {
 		word = text{}
 	}

@@ -27,6 +27,9 @@ const (
 // defaultPlatform is what is built for, and on, when nothing else is said.
 const defaultPlatform = "linux/amd64"
 
+// Platform is the one that is built for, spelt as that of each Reference.
+func (f *File) Platform() string { return platform(f.platform()) }
+
 // platform is the platform that is built for, as given.
 func (f *File) platform() string { return cmp.Or(f.args[targetPlatform], defaultPlatform) }
 

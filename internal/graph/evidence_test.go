@@ -47,6 +47,10 @@ func TestStrongestEvidenceWins(t *testing.T) {
 		"multi inherits java layers linux/arm64 d1",
 		"multi inherits node provenance linux/arm64",
 		"multi inherits java recipe - d2 Dockerfile:1",
+		"cross builds-with go recipe linux/amd64 g2 Dockerfile:1",
+		"cross builds-with go provenance - g1",
+		"cross builds-with node recipe linux/amd64 n1 Dockerfile:2",
+		"cross builds-with node recipe - n1 Dockerfile:3",
 	)
 	say := func(edges []Edge) string {
 		var out []string
@@ -59,6 +63,7 @@ func TestStrongestEvidenceWins(t *testing.T) {
 		{"believed", say(g.Believed("app")), "inherits java layers d1; inherits node annotation n1; copies-from tools provenance t1"},
 		{"built", say(g.Built("app")), "inherits java layers d1"},
 		{"believed of each platform", say(g.Believed("multi")), "inherits java layers d2 linux/amd64; inherits java layers d1 linux/arm64; inherits node provenance  linux/arm64"},
+		{"believed of builders of another platform", say(g.Believed("cross")), "builds-with go provenance g1; builds-with node recipe n1; builds-with node recipe n1 linux/amd64"},
 		{"built of each platform", say(g.Built("multi")), "inherits java layers d2 linux/amd64; inherits java layers d1 linux/arm64"},
 		{"nothing was built", say(g.Built("java")), ""},
 		{"unknown name", say(g.Built("nothing")) + say(g.Believed("nothing")), ""},

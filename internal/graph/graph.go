@@ -57,7 +57,9 @@ type Edge struct {
 	Child    string   `json:"child"`
 	Kind     EdgeKind `json:"kind"`
 	Evidence Evidence `json:"evidence"`
-	Platform string   `json:"platform,omitempty"` // "linux/arm64", where platforms differ; empty: all that are known
+	// Platform is the child's, "linux/arm64", where what was built differs between them; empty: all that are known. Where a
+	// recipe takes the parent for another platform than the child's, as for a builder, it is that one.
+	Platform string `json:"platform,omitempty"`
 	// Digest is the parent's: what the child stands on or, of a recipe, what its next build will; empty when the
 	// evidence does not say.
 	Digest string `json:"digest,omitempty"`

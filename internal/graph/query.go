@@ -97,17 +97,21 @@ func (g *Graph) edgesOf(l lists, name string) []Edge {
 }
 
 // Believed returns one edge for each parent, kind and platform that name is built on: the one with the strongest
-// evidence. An edge for all platforms does not repeat one that is known for each.
+// evidence. Neither an edge for all platforms nor a recipe repeats what is known of the platforms that were built.
 func (g *Graph) Believed(name string) []Edge {
-	same := func(a, b Edge) bool { return a.Parent == b.Parent && a.Kind == b.Kind && a.Platform == b.Platform }
 	var out []Edge
-	for _, e := range g.Parents(name) {
-		if !slices.ContainsFunc(out, func(o Edge) bool { return same(o, e) }) {
+	for _, e := range g.Parents(name) { // of each parent and kind, the strongest evidence first
+		known := slices.ContainsFunc(out, func(o Edge) bool {
+			return o.Parent == e.Parent && o.Kind == e.Kind && (o.Platform == e.Platform || o.Evidence.built() && !e.Evidence.built())
+		})
+		if !known {
 			out = append(out, e)
 		}
 	}
 	return slices.DeleteFunc(out, func(e Edge) bool {
-		return e.Platform == "" && slices.ContainsFunc(out, func(o Edge) bool { return o.Platform != "" && o.Parent == e.Parent && o.Kind == e.Kind })
+		return e.Platform == "" && slices.ContainsFunc(out, func(o Edge) bool {
+			return o.Platform != "" && o.Evidence.built() && o.Parent == e.Parent && o.Kind == e.Kind
+		})
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"rebuilder/internal/catalog"
 	"rebuilder/internal/graph"
 	"rebuilder/internal/plan"
 	"rebuilder/internal/registry"
@@ -36,7 +37,7 @@ func (l *looking) graph(ctx context.Context) (*graph.Graph, []Unlisted, error) {
 		nodes = append(nodes, graph.Node{Name: b.Name, Kind: graph.Base})
 		var recipe []graph.Edge
 		for _, p := range l.recipes[b.Name].parents {
-			recipe = append(recipe, e.recipe(p.Name, b.Name, p.Kind, p.Where, ""))
+			recipe = append(recipe, e.next(b, p))
 		}
 		edges = append(edges, e.all(b.Name, recipe)...)
 	}
@@ -93,7 +94,7 @@ func (l *looking) edger() *edger {
 			}
 		}
 		if all := store.Chains(diffIDs(s.image.DiffIDs)); len(all) > 0 {
-			add(store.Layered{Digest: s.image.Digest.String(), Image: name, Platform: s.platform, Chain: all[len(all)-1]})
+			add(store.Layered{Digest: s.image.Digest.String(), Image: name, Platform: s.image.Platform, Chain: all[len(all)-1]})
 		}
 	}
 	for _, row := range l.parents {
@@ -153,15 +154,31 @@ func (e *edger) at(parent, digest, platform string) string {
 	return cmp.Or(p.newest[manifest], digest)
 }
 
+// next is an edge to what the next build of a base will take of one of its parents.
+func (e *edger) next(b catalog.Base, p plan.Parent) graph.Edge {
+	out := e.recipe(p.Name, b.Name, p.Kind, p.Where, "")
+	if p.Platform == registry.PlatformName(b.Platform) {
+		return out
+	}
+	out.Platform = p.Platform
+	if s := e.sights[p.Name]; s.image.Exists() {
+		out.Digest = ""
+		if taken := s.image.For(p.Platform); taken.Unknown == "" {
+			out.Digest = e.at(p.Name, taken.Digest.String(), p.Platform)
+		}
+	}
+	return out
+}
+
 // recipe is an edge to what the next build will stand on.
 func (e *edger) recipe(parent, child string, kind graph.EdgeKind, where, pinned string) graph.Edge {
 	s := e.sights[parent]
 	out := graph.Edge{Parent: parent, Child: child, Kind: kind, Evidence: graph.FromRecipe, Where: where}
 	switch {
 	case pinned != "":
-		out.Digest = e.at(parent, pinned, s.platform)
+		out.Digest = e.at(parent, pinned, s.image.Platform)
 	case s.image.Exists():
-		out.Digest = e.at(parent, s.image.Digest.String(), s.platform)
+		out.Digest = e.at(parent, s.image.Digest.String(), s.image.Platform)
 	}
 	return out
 }
@@ -192,7 +209,7 @@ func (e *edger) all(child string, recipe []graph.Edge) []graph.Edge {
 
 // ours are the edges to what we built ourselves: the stored build says what from.
 func (e *edger) ours(child string, recipe []graph.Edge) (out []graph.Edge) {
-	platform := e.sights[child].platform
+	platform := e.sights[child].image.Platform
 	for _, parent := range slices.Sorted(maps.Keys(e.used[child])) {
 		if _, ok := e.sights[parent]; !ok {
 			continue // it is not in the catalog any more
@@ -291,11 +308,11 @@ func read(parent string, proven, recipe []graph.Edge) []graph.Edge {
 	return ways(parent, others, graph.Uses)
 }
 
-// ways are edges with the kinds and places in which a recipe names a parent; or else a single one of another kind.
+// ways are edges with the kinds, places and platforms in which a recipe names a parent; or else a single one of another kind.
 func ways(parent string, recipe []graph.Edge, otherwise graph.EdgeKind) (out []graph.Edge) {
 	for _, r := range recipe {
 		if r.Parent == parent && !slices.ContainsFunc(out, func(w graph.Edge) bool { return w.Kind == r.Kind }) {
-			out = append(out, graph.Edge{Kind: r.Kind, Where: r.Where})
+			out = append(out, graph.Edge{Kind: r.Kind, Where: r.Where, Platform: r.Platform})
 		}
 	}
 	if len(out) == 0 {

@@ -22,8 +22,8 @@ func BenchmarkEdges10k(b *testing.B) {
 	l := &looking{names: names{}, facts: plan.Facts{Upstreams: map[string]plan.Image{}, Bases: map[string]plan.Base{}, Applications: map[string]plan.Application{}},
 		sights: map[string]sight{}, origin: map[string]store.Origin{}, used: map[string]map[string]string{}}
 	see := func(name string, layers []v1.Hash) plan.Image {
-		img := plan.Image{Reference: "r/" + name, Digest: hash("a%s", name), DiffIDs: layers}
-		l.sights[name] = sight{image: img, platform: "linux/amd64", resolved: registry.Resolved{Index: hash("i%s", name), Manifests: map[string]v1.Hash{"linux/amd64": img.Digest, "linux/arm64": hash("r%s", name)}}}
+		img := plan.Image{Reference: "r/" + name, Digest: hash("a%s", name), DiffIDs: layers, Platform: "linux/amd64"}
+		l.sights[name] = sight{image: img, resolved: registry.Resolved{Index: hash("i%s", name), Manifests: map[string]v1.Hash{"linux/amd64": img.Digest, "linux/arm64": hash("r%s", name)}}}
 		return img
 	}
 	below := func(base, release int) (layers []v1.Hash) {

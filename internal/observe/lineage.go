@@ -36,7 +36,7 @@ func inherited(c *catalog.Catalog, known names, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	refs, err := references(b.Dockerfile, src, b.Args, b.Target, b.Platform)
+	refs, err := references(b, src, nil)
 	if err != nil {
 		return "", err
 	}

@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"rebuilder/internal/catalog"
+	"rebuilder/internal/inventory"
 	"rebuilder/internal/plan"
 	"rebuilder/internal/store"
 )
@@ -145,7 +146,7 @@ func (l *looking) inputs(b catalog.Base, f plan.Base) plan.Inputs {
 	in := plan.Inputs{Image: b.Name, Recipe: f.Recipe, Platform: b.Platform, State: f.State, Fresh: f.Fresh}
 	for _, p := range f.Parents {
 		above, _ := l.parent(p.Name)
-		in.Parents = append(in.Parents, plan.Pinned{Parent: p, Digest: above.Digest})
+		in.Parents = append(in.Parents, plan.Pinned{Parent: p, Digest: above.For(p.Platform).Digest})
 	}
 	return in
 }
@@ -189,31 +190,20 @@ func (o *Observer) Base(ctx context.Context, c *catalog.Catalog, b catalog.Base)
 	none := plan.Inputs{}
 	l := &looking{Observer: o, c: c, facts: plan.Facts{At: o.Now(), Upstreams: map[string]plan.Image{}, Bases: map[string]plan.Base{}}}
 	r := readRecipe(ctx, namesOf(c), b)
-	if r.problem != "" {
-		return none, plan.Image{}, fmt.Errorf("recipe of %s: %s", b.Name, r.problem)
-	}
 	s := o.look(ctx, b.Name, b.Reference(), b.Platform)
 	now, inv := s.image, s.inventory
 	if now.Unknown != "" {
 		return none, now, fmt.Errorf("%s: %s", b.Reference(), now.Unknown)
 	}
-	for _, p := range r.parents {
-		ref := referenceOf(c, p.Name)
-		above, err := o.parentNow(ctx, c, p.Name, ref, b.Platform)
-		if err != nil {
-			return none, now, err
-		}
-		img := above.image
-		if img.Unknown != "" {
-			return none, now, fmt.Errorf("%s: %s", ref, img.Unknown)
-		}
-		if !img.Exists() {
-			return none, now, fmt.Errorf("%s stands on %s, which has no image", b.Name, ref)
-		}
-		l.facts.Upstreams[p.Name] = img
-		if i, ok := r.inherits(); ok && i.Name == p.Name && inv == nil {
-			inv = above.inventory
-		}
+	above, err := o.parentsNow(ctx, c, b, r)
+	if err != nil {
+		return none, now, err
+	}
+	for name, s := range above {
+		l.facts.Upstreams[name] = s.image
+	}
+	if p, ok := r.inherits(); ok && inv == nil {
+		inv = above[p.Name].inventory
 	}
 	f := plan.Base{Image: now, Recipe: r.hash, Parents: r.parents}
 	if inv != nil {
@@ -231,6 +221,35 @@ func (o *Observer) Base(ctx context.Context, c *catalog.Catalog, b catalog.Base)
 		return none, now, err
 	}
 	return l.inputs(b, f), now, ctx.Err()
+}
+
+// parentsNow looks at all that a base is made from, with what the ONBUILDs of some add to it.
+func (o *Observer) parentsNow(ctx context.Context, c *catalog.Catalog, b catalog.Base, r *recipe) (map[string]sight, error) {
+	seen := map[string]sight{}
+	for {
+		if r.problem != "" {
+			return nil, fmt.Errorf("recipe of %s: %s", b.Name, r.problem)
+		}
+		for _, p := range r.parents {
+			if _, ok := seen[p.Name]; ok {
+				continue
+			}
+			ref := referenceOf(c, p.Name)
+			s, err := o.parentNow(ctx, c, p.Name, ref, p.Platform)
+			switch {
+			case err != nil:
+				return nil, err
+			case s.image.Unknown != "":
+				return nil, fmt.Errorf("%s: %s", ref, s.image.Unknown)
+			case !s.image.Exists():
+				return nil, fmt.Errorf("%s stands on %s, which has no image for %s", b.Name, ref, p.Platform)
+			}
+			seen[p.Name] = s
+		}
+		if !r.fire(namesOf(c), b, func(parent string) *inventory.Inventory { return seen[parent].inventory }) {
+			return seen, nil
+		}
+	}
 }
 
 // parentNow looks at what a base is made from.

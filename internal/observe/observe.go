@@ -85,6 +85,7 @@ func (o *Observer) Gather(ctx context.Context, c *catalog.Catalog) (*World, erro
 		return nil, err
 	}
 	l.kept.only(l.met())
+	l.fired()
 	if err := l.packages(ctx); err != nil {
 		return nil, err
 	}
@@ -122,7 +123,6 @@ type looking struct {
 type sight struct {
 	image     plan.Image
 	inventory *inventory.Inventory // of image's digest; nil when there is none
-	platform  string               // that was looked at
 	resolved  registry.Resolved    // what the image is of
 	history   []plan.Sighting      // what an upstream's reference pointed to, now's first
 }
@@ -132,7 +132,7 @@ func (l *looking) images(ctx context.Context) error {
 	of, needs := platforms(l.c, l.recipes), map[string][]string{}
 	for _, b := range l.c.Bases {
 		for _, p := range l.recipes[b.Name].parents {
-			needs[p.Name] = append(needs[p.Name], b.Platform)
+			needs[p.Name] = append(needs[p.Name], p.Platform)
 		}
 	}
 	for name, a := range l.facts.Applications {
@@ -237,7 +237,8 @@ func (o *Observer) inside(ctx context.Context, name, ref, platform string, res r
 	if err != nil {
 		return sight{image: plan.Image{Reference: ref, Unknown: err.Error()}}
 	}
-	return sight{image: plan.Image{Reference: ref, Digest: res.Manifest, DiffIDs: inv.DiffIDs}, inventory: inv, platform: registry.PlatformName(platform), resolved: res}
+	img := plan.Image{Reference: ref, Digest: res.Manifest, DiffIDs: inv.DiffIDs, Platform: registry.PlatformName(platform), Manifests: res.Manifests}
+	return sight{image: img, inventory: inv, resolved: res}
 }
 
 // Inventory reads what is inside a reference by digest; rollouts use it.

@@ -10,7 +10,7 @@ func openReferences(path string, src []byte, args map[string]string, target stri
 		return nil, err
 	}
 	used, err := f.UsesOpen(target)
-	return needed(path, used), err
+	return needed(f, used), err
 }
 
 // notKnown says of a reference that ends in build arguments which are not known what it may be; nothing when it is no base

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 
 	"github.com/moby/patternmatcher"
@@ -20,14 +22,17 @@ import (
 	"rebuilder/internal/dockerfile"
 	"rebuilder/internal/graph"
 	"rebuilder/internal/plan"
+	"rebuilder/internal/registry"
 )
 
 // recipe is a base's Dockerfile and context as they are now.
 type recipe struct {
+	src       []byte // the Dockerfile
 	hash      string
 	parents   []plan.Parent
 	unwatched []string // "ubuntu:24.04 (Dockerfile:1)"
 	problem   string
+	fired     bool // the ONBUILDs of its parents are known, and count
 }
 
 // inherits returns the image of the catalog that the recipe's target stands on.
@@ -49,23 +54,47 @@ func readRecipe(ctx context.Context, known names, b catalog.Base) *recipe {
 	if err == nil {
 		r.hash, err = hashContext(ctx, b, src)
 	}
-	var refs []reference
-	if err == nil {
-		refs, err = references(b.Dockerfile, src, b.Args, b.Target, b.Platform)
-	}
 	if err != nil {
 		r.problem = err.Error()
 		return r
 	}
+	r.src = src
+	r.madeFrom(known, b, nil)
+	return r
+}
+
+// madeFrom finds what the recipe is made from, when the ONBUILDs of images that it is built on are known.
+func (r *recipe) madeFrom(known names, b catalog.Base, triggers dockerfile.Triggers) {
+	refs, err := references(b, r.src, triggers)
+	if err != nil {
+		r.problem = err.Error()
+		return
+	}
+	r.parents, r.unwatched = nil, nil
 	for _, ref := range refs {
 		where := where(ref.file, ref.line)
 		if image, _, ok := known.find(ref); ok {
-			r.parents = append(r.parents, plan.Parent{Name: image.name, Reference: ref.spelt(), Kind: ref.kind, Where: where})
+			r.parents = append(r.parents, plan.Parent{Name: image.name, Reference: ref.spelt(), Kind: ref.kind, Where: where, Platform: ref.platform})
 		} else {
 			r.unwatched = append(r.unwatched, ref.spelt()+" ("+where+")")
 		}
 	}
-	return r
+	r.problem = mixed(b, r.parents)
+}
+
+// mixed says what is wrong with the platforms for which a recipe takes its parents; empty when nothing is.
+func mixed(b catalog.Base, parents []plan.Parent) string {
+	for i, p := range parents {
+		if p.Kind == graph.Inherits && p.Platform != registry.PlatformName(b.Platform) {
+			return fmt.Sprintf("it is built for %s, but stands on %s for %s (%s): take that for the same platform, or give the base that one in the catalog", b.Platform, p.Name, p.Platform, p.Where)
+		}
+		k := slices.IndexFunc(parents[:i], func(o plan.Parent) bool { return o.Name == p.Name && o.Platform != p.Platform })
+		if k >= 0 {
+			return fmt.Sprintf("it takes %s for %s (%s) and for %s (%s), and a build takes one digest for one reference: give one of them another tag, and the catalog an [[upstream]] for it",
+				p.Name, parents[k].Platform, parents[k].Where, p.Platform, p.Where)
+		}
+	}
+	return ""
 }
 
 func readFile(path string) ([]byte, error) {
@@ -81,23 +110,27 @@ func readFile(path string) ([]byte, error) {
 	return src, err
 }
 
-// platforms says for which platform each image is looked at: a base's is in the catalog, an upstream's is that of the
-// first base that is made from it. A base of another platform than what it is made from has a problem: its parent would
-// be another image than the one that is watched.
+// platforms says for which platform each image is looked into: a base's is in the catalog, an upstream's is that for which
+// the first base inherits from it, or else takes anything of it. A base that inherits from an image that is looked into for
+// another platform has a problem: its parent would be another image than the one that is watched.
 func platforms(c *catalog.Catalog, recipes map[string]*recipe) map[string]string {
 	of := map[string]string{}
 	for _, b := range c.Bases {
-		of[b.Name] = b.Platform
+		of[b.Name] = registry.PlatformName(b.Platform)
+	}
+	for _, inherited := range []bool{true, false} {
+		for _, b := range c.Bases {
+			for _, p := range recipes[b.Name].parents {
+				if (p.Kind == graph.Inherits) == inherited {
+					of[p.Name] = cmp.Or(of[p.Name], p.Platform)
+				}
+			}
+		}
 	}
 	for _, b := range c.Bases {
 		r := recipes[b.Name]
-		for _, p := range r.parents {
-			switch have, ok := of[p.Name]; {
-			case !ok:
-				of[p.Name] = b.Platform
-			case have != b.Platform && r.problem == "":
-				r.problem = fmt.Sprintf("it is built for %s, but %s (%s) is looked at for %s: give both the same platform in the catalog", b.Platform, p.Name, p.Where, have)
-			}
+		if p, ok := r.inherits(); ok && of[p.Name] != p.Platform && r.problem == "" {
+			r.problem = fmt.Sprintf("it is built for %s, but %s (%s) is looked at for %s: give both the same platform in the catalog", b.Platform, p.Name, p.Where, of[p.Name])
 		}
 	}
 	return of
@@ -202,6 +235,7 @@ type reference struct {
 	raw        string // as written
 	digest     string
 	kind       graph.EdgeKind
+	platform   string // for which it is taken
 	file       string
 	line       int
 	rewritable bool
@@ -224,23 +258,29 @@ func where(file string, line int) string {
 	return fmt.Sprintf("%s:%d", file, line)
 }
 
-// references are the images that a Dockerfile's target needs when it is built for a platform. A file that another frontend
-// than Docker's reads is an error: what it takes from the file is not known.
-func references(path string, src []byte, args map[string]string, target, platform string) ([]reference, error) {
-	if _, ok := args["TARGETPLATFORM"]; !ok {
-		args = maps.Clone(args)
-		if args == nil {
-			args = map[string]string{}
-		}
-		args["TARGETPLATFORM"] = platform
-	}
-	f, err := readable(path, src, args)
+// references are the images that a base's Dockerfile needs, with the ONBUILDs of those that are known. A file that another
+// frontend than Docker's reads is an error: what it takes from the file is not known.
+func references(b catalog.Base, src []byte, triggers dockerfile.Triggers) ([]reference, error) {
+	args := map[string]string{"TARGETPLATFORM": b.Platform, "BUILDPLATFORM": buildPlatform}
+	maps.Copy(args, b.Args)
+	f, err := readable(b.Dockerfile, src, args)
 	if err != nil {
 		return nil, err
 	}
-	used, err := f.Uses(target)
-	return needed(path, used), err
+	used, err := f.UsesOn(b.Target, triggers)
+	refs := needed(f, used)
+	for i := range refs {
+		if refs[i].platform == f.Platform() {
+			refs[i].platform = b.Platform // without the variant that BuildKit adds
+		}
+		refs[i].platform = registry.PlatformName(refs[i].platform)
+	}
+	return refs, err
 }
+
+// buildPlatform is what BUILDPLATFORM is in a build of ours, where the catalog gives a base no such build argument: the
+// engine is taken to be of this machine's kind. A build that finds another one refuses what was pinned for this.
+const buildPlatform = "linux/" + runtime.GOARCH
 
 func readable(path string, src []byte, args map[string]string) (*dockerfile.File, error) {
 	f, err := dockerfile.Parse(path, src, args)
@@ -254,14 +294,14 @@ func readable(path string, src []byte, args map[string]string) (*dockerfile.File
 }
 
 // needed are the references that are edges of the graph.
-func needed(path string, used []dockerfile.Used) (out []reference) {
+func needed(f *dockerfile.File, used []dockerfile.Used) (out []reference) {
 	for _, u := range used {
 		kind := graph.EdgeKind(u.Use)
 		if kind != graph.Inherits && kind != graph.BuildsWith && kind != graph.CopiesFrom {
 			continue
 		}
 		name, digest := splitDigest(u.Name)
-		out = append(out, reference{name: name, raw: u.Raw, digest: digest, kind: kind, file: path, line: u.Line, rewritable: u.Rewritable, why: u.Why})
+		out = append(out, reference{name: name, raw: u.Raw, digest: digest, kind: kind, platform: u.Platform, file: f.Path, line: u.Line, rewritable: u.Rewritable, why: u.Why})
 	}
 	return out
 }

@@ -18,6 +18,10 @@ import (
 // platforms that bases are built for from it. Only the store's errors are returned; the registry's are facts.
 func (o *Observer) upstream(ctx context.Context, name, ref, platform string, needs []string) (sight, error) {
 	res, missing := o.resolve(ctx, ref, platform)
+	if other := slices.IndexFunc(needs, res.Has); missing != nil && other >= 0 { // it is there for those who need that one
+		platform = needs[other]
+		res, missing = o.resolve(ctx, ref, platform)
+	}
 	if res.Digest() == (v1.Hash{}) {
 		return unseen(ref, missing), nil
 	}

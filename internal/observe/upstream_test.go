@@ -22,12 +22,17 @@ func (w *world) platform(img v1.Image, platform string) v1.Image {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return w.configured(img, func(c *v1.ConfigFile) { c.OS, c.Architecture, c.Variant = p.OS, p.Architecture, p.Variant })
+}
+
+func (w *world) configured(img v1.Image, change func(*v1.ConfigFile)) v1.Image {
+	w.t.Helper()
 	cfg, err := img.ConfigFile()
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	cfg = cfg.DeepCopy()
-	cfg.OS, cfg.Architecture, cfg.Variant = p.OS, p.Architecture, p.Variant
+	change(cfg)
 	if img, err = mutate.ConfigFile(img, cfg); err != nil {
 		w.t.Fatal(err)
 	}

@@ -138,13 +138,13 @@ func (m *maker) comesDown(b Base, p Patch) bool {
 	return above.known() && !lacks && slices.ContainsFunc(b.Parents, func(q Parent) bool { return q.Name == p.Inherited && outdated(b, q, above.Image) })
 }
 
-// above is what a parent's reference points to, and the rollout that has the parent in hand.
+// above is what a parent's reference is on the platform that is taken of it, and the rollout that has the parent in hand.
 func (m *maker) above(p Parent) (i Image, busy string) {
 	if u, ok := m.f.Upstreams[p.Name]; ok {
-		return u, ""
+		return u.For(p.Platform), ""
 	}
 	b := m.f.Bases[p.Name]
-	return b.Image, b.Busy
+	return b.Image.For(p.Platform), b.Busy
 }
 
 // parent adds the causes that one parent brings.

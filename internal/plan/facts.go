@@ -5,6 +5,7 @@ package plan
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -29,8 +30,11 @@ type Image struct {
 	Reference string
 	Digest    v1.Hash   // platform manifest; zero when there is none
 	DiffIDs   []v1.Hash // its layers
+	Platform  string    // that Digest is for: "linux/amd64"
 	FirstSeen time.Time // when this digest was first seen at this reference
 	Unknown   string    // why nothing is known: "connection refused"; then the rest means nothing
+	// Manifests are the digests of all platforms behind the reference.
+	Manifests map[string]v1.Hash
 	// Untaken is what an upstream's reference points to now, when Digest is still the one before; nil otherwise.
 	Untaken *Untaken
 }
@@ -40,6 +44,19 @@ func (i Image) Exists() bool { return i.Digest != (v1.Hash{}) }
 
 // known says that there is an image and that we could see it.
 func (i Image) known() bool { return i.Unknown == "" && i.Exists() }
+
+// For is what the reference is on another platform, of which no layers are known. An empty platform is the image's own.
+func (i Image) For(platform string) Image {
+	if platform == "" || platform == i.Platform || !i.known() {
+		return i
+	}
+	digest, ok := i.Manifests[platform]
+	if !ok {
+		i.Unknown = fmt.Sprintf("%s has no image for %s", i.Reference, platform)
+	}
+	i.Digest, i.DiffIDs, i.Platform = digest, nil, platform
+	return i
+}
 
 // StandsOn says that the parent's layers are the first layers of i: proof, not a label.
 func (i Image) StandsOn(parent Image) bool {
@@ -104,6 +121,9 @@ type Parent struct {
 	Reference string // as the recipe names it, resolved
 	Kind      graph.EdgeKind
 	Where     string // "Dockerfile:3"
+	// Platform is the one for which it is taken, which for a builder need not be the one that is built for; empty: the one
+	// for which it was looked at.
+	Platform string `json:",omitempty"`
 	// Used is the digest that the current image was built with, or with which a rebuild changed nothing; empty: unknown.
 	Used string
 }
