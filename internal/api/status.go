@@ -11,6 +11,7 @@ import (
 
 const (
 	recentRollouts = 10
+	firstObserved  = 20
 	pingPatience   = 2 * time.Second
 )
 
@@ -22,7 +23,7 @@ func (r *Reader) Status(ctx context.Context) (Status, error) {
 	}
 	images := v.images()
 	s := Status{Version: r.Version, Now: v.now, AsOf: v.asOf(), NextLook: utc(v.snap.Next), Problem: v.snap.Problem, Fleet: fleet(images),
-		Running: []Rollout{}, Needs: []Need{}, Recent: []Rollout{}, Untaken: v.allUntaken(), Watchers: []Watcher{}}
+		Running: []Rollout{}, Needs: []Need{}, Recent: []Rollout{}, Untaken: v.allUntaken(), Observed: observed(images), Watchers: []Watcher{}}
 	s.Unknown = s.Fleet.States[Unknown]
 	if c := v.snap.Catalog; c != nil {
 		s.Catalog = CatalogState{File: c.File, SHA256: c.SHA256, Organization: c.Organization, Automatic: c.Rollout.Automatic}
@@ -44,6 +45,17 @@ func (r *Reader) Status(ctx context.Context) (Status, error) {
 	}
 	s.Needs = needs(v, s, images)
 	return s, nil
+}
+
+// observed are the first of the images that nobody declared.
+func observed(images []Image) []Image {
+	out := []Image{}
+	for _, i := range images {
+		if !i.declared() && len(out) < firstObserved {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 func (r *Reader) builder(ctx context.Context) *BuilderState {

@@ -112,6 +112,7 @@ type Status struct {
 	Needs    []Need        `json:"needs"`
 	Recent   []Rollout     `json:"recent"` // ended, newest first
 	Untaken  []Untaken     `json:"untaken"`
+	Observed []Image       `json:"observed"` // the first 20 of Fleet.Observed; all: GET /api/v1/images?kind=observed
 	Watchers []Watcher     `json:"watchers"`
 }
 

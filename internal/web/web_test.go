@@ -61,9 +61,10 @@ func TestPageSaysHowThingsAre(t *testing.T) {
 			[]string{"The catalog on disk is not used", "did you mean &#34;bases/python&#34;?", "The last look failed", "database is locked", "cannot be reached", "builder"},
 			[]string{"http-equiv"}},
 		{apitest.Observed,
-			[]string{"9 of 10 images current", "besides, 2 images observed that nobody declared", "Nothing is unknown", "1 upstream with a digest that images are not made from yet",
+			[]string{"9 of 10 images current", `besides, <a href="#observed">2 observed</a> that nobody declared`, "Of what is declared nothing is unknown", "2 images that discovery found and nobody declared",
+				"its layers are those of an older base/debian", "1 upstream with a digest that images are not made from yet",
 				"which has no linux/arm64 yet", "09:00 UTC on 4 Dec, in 23 h", "401 Unauthorized", "discovery/registry.example.com"},
-			[]string{"http-equiv", "never ago", "0001"}},
+			[]string{"http-equiv", "0001", "The first"}},
 	}
 	for _, tt := range tests {
 		t.Run(string(tt.scenario), func(t *testing.T) {
