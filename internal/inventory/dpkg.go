@@ -18,6 +18,8 @@ const (
 	dpkgForeign   = "/var/lib/dpkg/arch"     // architectures, when there is more than the native one
 )
 
+const maxStanza = 4 << 10 // bytes of what is read of one package
+
 // dpkg is the package database of Debian and what descends from it, distroless images included.
 var dpkg = database{
 	family: Deb,
@@ -39,7 +41,7 @@ type statusStanza struct {
 
 // readStatus reads the packages of one status file.
 func readStatus(data []byte, add func(Package) error) error {
-	dec, err := control.NewDecoder(bytes.NewReader(data), nil)
+	dec, err := control.NewDecoder(Stanzas(bytes.NewReader(data), maxStanza, "Package", "Status", "Version", "Architecture", "Source"), nil)
 	if err != nil {
 		return err
 	}

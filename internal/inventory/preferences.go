@@ -15,7 +15,9 @@ import (
 const (
 	preferences    = "/etc/apt/preferences"
 	preferencesDir = "/etc/apt/preferences.d"
-	maxPins        = 10_000 // rules of one image
+	maxPins        = 10_000 // names of packages, or patterns, in all rules of one image
+
+	maxPinStanza = 256 << 10 // bytes of one stanza
 )
 
 // isPreferences says that a file may hold apt's pins.
@@ -37,8 +39,8 @@ func aptPins(t *tree) ([]Pin, error) {
 		if err != nil {
 			return nil, err
 		}
-		if all = append(all, found...); len(all) > maxPins {
-			return nil, fmt.Errorf("%s: more than %d pins", file, maxPins)
+		if all = append(all, found...); patterns(all) > maxPins {
+			return nil, fmt.Errorf("%s: more than %d names of packages in pins", file, maxPins)
 		}
 	}
 	return all, nil
@@ -46,7 +48,7 @@ func aptPins(t *tree) ([]Pin, error) {
 
 // parsePreferences reads one file. Stanzas of comments alone are passed over. Errors name file and stanza.
 func parsePreferences(file string, data []byte) ([]Pin, error) {
-	r, err := control.NewParagraphReader(bytes.NewReader(uncommented(data)), nil)
+	r, err := control.NewParagraphReader(Stanzas(bytes.NewReader(data), maxPinStanza, "Package", "Pin", "Pin-Priority"), nil)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -69,21 +71,15 @@ func parsePreferences(file string, data []byte) ([]Pin, error) {
 			return nil, fmt.Errorf("%s: stanza %d: Package, Pin and a number as Pin-Priority expected", file, n)
 		}
 		all = append(all, Pin{Type: Deb, Packages: packages, Rule: strings.TrimSpace(f["pin"]), Priority: priority, Where: file})
-		if len(all) > maxPins {
-			return nil, fmt.Errorf("%s: more than %d pins", file, maxPins)
-		}
 	}
 }
 
-// uncommented leaves out the lines that are comments.
-func uncommented(data []byte) []byte {
-	var out bytes.Buffer
-	for line := range bytes.Lines(data) {
-		if !bytes.HasPrefix(line, []byte("#")) {
-			out.Write(line)
-		}
+// patterns counts the names of packages in rules. Each is compared with each package of an image.
+func patterns(pins []Pin) (n int) {
+	for _, p := range pins {
+		n += len(p.Packages)
 	}
-	return out.Bytes()
+	return n
 }
 
 // pins are the rules of all package managers of an image.

@@ -28,13 +28,14 @@ func TestPreferences(t *testing.T) {
 
 func TestBadPreferences(t *testing.T) {
 	for text, want := range map[string]string{
-		"Package: a\nPin: version 1\n\n":                                               "stanza 1: Package, Pin and a number as Pin-Priority expected",
-		"Package: a\nPin: version 1\nPin-Priority: high\n":                             "stanza 1: Package, Pin and a number as Pin-Priority expected",
-		"Pin: version 1\nPin-Priority: 5\n":                                            "stanza 1: Package, Pin and a number as Pin-Priority expected",
-		"Package: b\nPin: version 1\nPin-Priority: 5\n\nPackage: a\nPin-Priority: 5\n": "stanza 2: Package, Pin and a number as Pin-Priority expected",
+		"Package: a\nPin: version 1\n\n":                                                      "stanza 1: Package, Pin and a number as Pin-Priority expected",
+		"Package: a\nPin: version 1\nPin-Priority: high\n":                                    "stanza 1: Package, Pin and a number as Pin-Priority expected",
+		"Pin: version 1\nPin-Priority: 5\n":                                                   "stanza 1: Package, Pin and a number as Pin-Priority expected",
+		"Package: " + strings.Repeat("a\n ", 100_000) + "\nPin: version 1\nPin-Priority: 5\n": "stanza 1: line 4098: a stanza of more than",
+		"Package: b\nPin: version 1\nPin-Priority: 5\n\nPackage: a\nPin-Priority: 5\n":        "stanza 2: Package, Pin and a number as Pin-Priority expected",
 	} {
 		if _, err := parsePreferences("/etc/apt/preferences", []byte(text)); err == nil || !strings.Contains(err.Error(), "/etc/apt/preferences: "+want) {
-			t.Errorf("%q: %v, want %s", text, err, want)
+			t.Errorf("%.100q: %v, want %s", text, err, want)
 		}
 	}
 }

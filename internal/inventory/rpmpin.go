@@ -36,9 +36,11 @@ func (d *dnf) pins() []Pin {
 		d.doubt("%s: the versions that dnf5 is locked to are not known", versionlockTOML)
 	}
 	all = append(all, d.modules()...)
-	if len(all) > maxPins {
-		d.doubt("%s: more than %d excludes, locks and modules: the rest of them is not known", d.main.file, maxPins)
-		all = all[:maxPins]
+	if patterns(all) > maxPins {
+		d.doubt("%s: more than %d names of packages in excludes, includes, locks and modules: the rest of them is not known", d.main.file, maxPins)
+		for patterns(all) > maxPins {
+			all = all[:len(all)/2]
+		}
 	}
 	return all
 }

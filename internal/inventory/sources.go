@@ -16,6 +16,8 @@ const (
 	sourcesList = "/etc/apt/sources.list"
 	sourcesDir  = "/etc/apt/sources.list.d"
 	maxSources  = 1000 // repositories of one image
+
+	maxSourceStanza = 256 << 10 // bytes of one stanza: it may have keys in it
 )
 
 // source is one repository as a sources file names it, its keys not yet looked up.
@@ -199,7 +201,8 @@ func (s *source) check() error {
 
 // parseStanzas reads the deb822 style.
 func parseStanzas(file string, data []byte) ([]source, error) {
-	r, err := control.NewParagraphReader(bytes.NewReader(data), nil)
+	stanzas := Stanzas(bytes.NewReader(data), maxSourceStanza, "Types", "URIs", "Suites", "Components", "Architectures", "Signed-By", "Enabled")
+	r, err := control.NewParagraphReader(stanzas, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}

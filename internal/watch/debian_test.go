@@ -437,12 +437,104 @@ func TestStateHash(t *testing.T) {
 	if StateHash([]*Index{a, b}) != StateHash([]*Index{b, a, a}) {
 		t.Error("order or repetition matter")
 	}
+	listed := &Index{Repository: inventory.Repository{Mirrors: "http://a/list"}, Hash: "1"} // of rpm: no address of its own
+	other := &Index{Repository: inventory.Repository{Mirrors: "http://b/list"}, Hash: "1"}
 	seen := map[string]bool{}
-	for _, set := range [][]*Index{nil, {a}, {b}, {a, b}, {a, &changed}} {
+	for _, set := range [][]*Index{nil, {a}, {b}, {a, b}, {a, &changed}, {listed}, {other}, {listed, other}} {
 		seen[StateHash(set)] = true
 	}
-	if len(seen) != 5 {
-		t.Errorf("%d hashes for 5 states", len(seen))
+	if len(seen) != 8 {
+		t.Errorf("%d hashes for 8 states", len(seen))
+	}
+}
+
+func TestKeyOf(t *testing.T) {
+	with := func(kind, where string, arches ...string) string {
+		return keyOf(inventory.Repository{Type: kind, URI: "http://a/", Architectures: arches, Where: where})
+	}
+	if with(inventory.Deb, "x", "amd64", "i386") != with(inventory.Deb, "y", "i386", "amd64") {
+		t.Error("the order of deb's architectures, or the file, matters")
+	}
+	if with(inventory.APK, "x", "x86_64", "x86") == with(inventory.APK, "x", "x86", "x86_64") {
+		t.Error("two images with different first architectures share one apk index")
+	}
+}
+
+// After a restart the first to ask may want few packages: those that are not read then are no newer for it later.
+func TestDatesOutliveARestart(t *testing.T) {
+	w := newWorld(t)
+	w.publish(suite{}, "a 1", "b 1")
+	dir := t.TempDir()
+	first := w.watcher(dir)
+	first.Want("a", "b")
+	state(t, first, w.repo())
+	before := w.now
+	w.later(time.Hour)
+	w.publish(suite{}, "a 2", "b 1")
+	second := w.watcher(dir)
+	second.Want("a")
+	state(t, second, w.repo())
+	second.Want("b")
+	ix := state(t, second, w.repo())
+	if at := time.UnixMilli(ix.packages["b"][0].published); at.After(before) {
+		t.Errorf("b 1 is of %v, want of %v at the latest", at, before)
+	}
+	if at := time.UnixMilli(ix.packages["a"][0].published); !at.After(before) {
+		t.Errorf("a 2 is of %v, want later than %v", at, before)
+	}
+}
+
+// What was seen is not forgotten with the file that has it.
+func TestRollbackWhileTheDirectoryIsDamaged(t *testing.T) {
+	w := newWorld(t)
+	w.publish(suite{}, "a 1")
+	old := w.get("dists/stable/InRelease")
+	w.later(time.Hour)
+	w.publish(suite{}, "a 2")
+	dir := t.TempDir()
+	d := w.watcher(dir)
+	state(t, d, w.repo())
+	heads, _ := filepath.Glob(filepath.Join(dir, "*", "*.head"))
+	if len(heads) != 1 || os.Remove(heads[0]) != nil {
+		t.Fatalf("heads %v", heads)
+	}
+	d.Want("a", "b") // it is read again
+	if ix, err := d.State(t.Context(), w.repo()); err != nil || ix.Stale == nil {
+		t.Fatalf("got %v, %v: want to be told that the head is gone", ix, err)
+	}
+	w.set("dists/stable/InRelease", old)
+	ix, err := d.State(t.Context(), w.repo())
+	if err != nil || !errors.Is(ix.Stale, ErrRollback) {
+		t.Errorf("stale %v, %v; want %v", ix.Stale, err, ErrRollback)
+	}
+	has(t, ix, "a", "2")
+}
+
+func TestTooLargeAsAWhole(t *testing.T) {
+	sized := func(sizes ...int64) (all []part) {
+		for _, n := range sizes {
+			all = append(all, part{forms: []indexFile{{size: 1}, {size: n}, {size: -1}}})
+		}
+		return all
+	}
+	for _, c := range []struct {
+		parts []part
+		want  error
+	}{
+		{sized(60, 40), nil}, {sized(60, 41), ErrTooLarge}, {sized(101), ErrTooLarge},
+		{make([]part, maxParts), nil}, {make([]part, maxParts+1), ErrTooLarge},
+	} {
+		if err := checkParts(c.parts, 100); !errors.Is(err, c.want) {
+			t.Errorf("%d parts: %v, want %v", len(c.parts), err, c.want)
+		}
+	}
+	packages, left := map[string][]offer{}, 2
+	add := adder(packages, &left)
+	for range 3 {
+		add("a", offer{})
+	}
+	if left >= 0 || len(packages["a"]) != 2 {
+		t.Errorf("%d left, %d kept", left, len(packages["a"]))
 	}
 }
 

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -59,7 +60,7 @@ func (ix *Index) Versions(name string) []string {
 func StateHash(indexes []*Index) string {
 	lines := make([]string, 0, len(indexes))
 	for _, ix := range indexes {
-		lines = append(lines, fmt.Sprintf("%q %q %q %q %s", ix.Repository.URI, ix.Repository.Suite, ix.Repository.Components, ix.Repository.Architectures, ix.Hash))
+		lines = append(lines, fmt.Sprintf("%q %q %q %q %s", cmp.Or(ix.Repository.URI, ix.Repository.Mirrors), ix.Repository.Suite, ix.Repository.Components, ix.Repository.Architectures, ix.Hash))
 	}
 	slices.Sort(lines)
 	return hashLines(slices.Compact(lines))
@@ -69,13 +70,15 @@ func hashLines(lines []string) string {
 	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(strings.Join(lines, "\n"))))
 }
 
+const maxStanza = 4 << 10 // bytes of what is read of one package
+
 type packageStanza struct {
 	Package, Version, Architecture, Source string
 }
 
 // readPackages reads a decompressed Packages file. wanted is asked for each name.
 func readPackages(r io.Reader, component string, wanted func(string) bool, add func(string, offer)) error {
-	dec, err := control.NewDecoder(r, nil)
+	dec, err := control.NewDecoder(inventory.Stanzas(r, maxStanza, "Package", "Version", "Architecture", "Source"), nil)
 	if err != nil {
 		return err
 	}

@@ -33,8 +33,9 @@ var (
 )
 
 const (
-	maxRelease = 16 << 20 // bytes of an InRelease file
-	maxFuture  = 24 * time.Hour
+	maxRelease       = 16 << 20  // bytes of an InRelease file
+	maxReleaseStanza = 512 << 10 // bytes of what is read of it; Debian's SHA-256 sums take 100 KB
+	maxFuture        = 24 * time.Hour
 )
 
 // release is a verified release file.
@@ -145,7 +146,9 @@ type releaseStanza struct {
 
 func parseRelease(plain []byte) (*release, error) {
 	var s releaseStanza
-	if err := control.Unmarshal(&s, bytes.NewReader(plain)); err != nil {
+	stanzas := inventory.Stanzas(bytes.NewReader(plain), maxReleaseStanza, "Origin", "Label", "Suite", "Codename", "Version", "Date", "SHA256", "NotAutomatic",
+		"Valid-Until", "Acquire-By-Hash", "ButAutomaticUpgrades", "Architectures", "No-Support-for-Architecture-all")
+	if err := control.Unmarshal(&s, stanzas); err != nil {
 		return nil, fmt.Errorf("release file: %w: %.200w", ErrMalformed, err)
 	}
 	r := &release{

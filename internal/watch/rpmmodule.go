@@ -36,7 +36,6 @@ type moduleYAML struct {
 func readModules(r io.Reader, wanted func(string) bool, add func(string, offer)) error {
 	lines := bufio.NewReaderSize(r, 64<<10)
 	var doc bytes.Buffer
-	offers := 0
 	for {
 		line, err := lines.ReadSlice('\n')
 		if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
@@ -47,7 +46,7 @@ func readModules(r io.Reader, wanted func(string) bool, add func(string, offer))
 			if !bytes.HasPrefix(line, []byte("-")) && !bytes.HasPrefix(line, []byte(".")) {
 				doc.Write(line)
 			}
-			if err := readModule(doc.Bytes(), wanted, add, &offers); err != nil {
+			if err := readModule(doc.Bytes(), wanted, add); err != nil {
 				return fmt.Errorf("modules.yaml: %w", err)
 			}
 			doc.Reset()
@@ -63,7 +62,7 @@ func readModules(r io.Reader, wanted func(string) bool, add func(string, offer))
 	}
 }
 
-func readModule(doc []byte, wanted func(string) bool, add func(string, offer), offers *int) error {
+func readModule(doc []byte, wanted func(string) bool, add func(string, offer)) error {
 	var m moduleYAML
 	if err := yaml.Unmarshal(doc, &m); err != nil {
 		return fmt.Errorf("%w: %.200w", ErrMalformed, err)
@@ -75,17 +74,11 @@ func readModule(doc []byte, wanted func(string) bool, add func(string, offer), o
 			if !ok || !wanted(name) {
 				continue
 			}
-			if *offers++; *offers > maxOffers {
-				return fmt.Errorf("more than %d artifacts: %w", maxOffers, ErrTooLarge)
-			}
 			o.module = m.Data.Name + ":" + m.Data.Stream
 			add(moduleArtifact+name, o)
 		}
 	case "modulemd-defaults":
 		if m.Data.Module != "" && m.Data.Stream != "" {
-			if *offers++; *offers > maxOffers {
-				return fmt.Errorf("more than %d defaults: %w", maxOffers, ErrTooLarge)
-			}
 			add(moduleDefault, offer{module: m.Data.Module + ":" + m.Data.Stream})
 		}
 	}

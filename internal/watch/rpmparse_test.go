@@ -117,6 +117,14 @@ module default|||||nodejs:18`
 	}
 }
 
+// Comments part a text into pieces, of which each is put behind the others.
+func TestReadPrimaryTextOfManyPieces(t *testing.T) {
+	text := "<metadata><package><name>" + strings.Repeat("a<!---->", maxXMLText+1) + "</name></package></metadata>"
+	if _, err := offers(func(add func(string, offer)) error { return readPrimary(strings.NewReader(text), all, add) }); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("got %v, want %v", err, ErrTooLarge)
+	}
+}
+
 func FuzzReadPrimary(f *testing.F) {
 	f.Add([]byte(onePackage))
 	f.Add([]byte(`<metadata><package><name>a</name></package></metadata>`))

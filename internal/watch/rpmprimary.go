@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	maxXMLToken = 1 << 20   // bytes of one tag or text of primary.xml
-	maxOffers   = 1_000_000 // of one repository
-	maxWindow   = 64 << 20  // bytes that zstd may look back
+	maxXMLToken = 1 << 20  // bytes of one tag or text of primary.xml
+	maxXMLText  = 4 << 10  // bytes of one text that is kept, of which comments make pieces
+	maxWindow   = 64 << 20 // bytes that zstd may look back
 )
 
 // rpmDecompress opens a file by the extension of its name. Reading more than limit bytes is ErrTooLarge. done must be
@@ -39,7 +39,6 @@ func rpmDecompress(name string, r io.Reader, limit int64) (plain io.Reader, done
 type primaryReader struct {
 	tokens *xml.Decoder
 	input  *perToken
-	offers int
 }
 
 // perToken bounds what one token may take.
@@ -125,16 +124,20 @@ func (p *primaryReader) readPackage(wanted func(string) bool, add func(string, o
 				found.version = versionOf(t.Attr)
 			}
 		case xml.CharData:
-			if text != nil {
-				*text += string(t)
+			if text == nil {
+				continue
 			}
+			if len(*text)+len(t) > maxXMLText {
+				return fmt.Errorf("a <%.40s> of more than %d bytes: %w", path[len(path)-1], maxXMLText, ErrTooLarge)
+			}
+			*text += string(t)
 		case xml.EndElement:
 			text = nil
 			if len(path) > 0 {
 				path = path[:len(path)-1]
 				continue
 			}
-			return p.offer(found, wanted, add)
+			return found.offer(wanted, add)
 		}
 	}
 }
@@ -179,15 +182,12 @@ func joinEVR(epoch, version, release string) string {
 	return epoch + ":" + version + "-" + release
 }
 
-func (p *primaryReader) offer(f rpmPackage, wanted func(string) bool, add func(string, offer)) error {
+func (f rpmPackage) offer(wanted func(string) bool, add func(string, offer)) error {
 	if f.name == "" || f.version == "" || f.arch == "" || strings.ContainsAny(f.name, " \t\n") {
 		return fmt.Errorf("%w: a package without name, version or architecture (name %.100q)", ErrMalformed, f.name)
 	}
 	if f.arch == "src" || f.arch == "nosrc" || !wanted(f.name) {
 		return nil
-	}
-	if p.offers++; p.offers > maxOffers {
-		return fmt.Errorf("more than %d packages: %w", maxOffers, ErrTooLarge)
 	}
 	o := offer{version: f.version, arch: f.arch}
 	o.source, o.sourceVersion = rpmSource(f)

@@ -166,12 +166,15 @@ func (w *Watcher) entry(repo inventory.Repository) *entry {
 	return e
 }
 
-// keyOf identifies a repository with its keys, whichever file names it.
+// keyOf identifies a repository with its keys, whichever file names it. The first of apk's architectures is the one that
+// is read.
 func keyOf(repo inventory.Repository) string {
 	repo.Where = ""
 	repo.URI = strings.TrimRight(repo.URI, "/")
 	repo.Components = sorted(repo.Components)
-	repo.Architectures = sorted(repo.Architectures)
+	if repo.Type != inventory.APK {
+		repo.Architectures = sorted(repo.Architectures)
+	}
 	b, _ := json.Marshal(repo) // strings and bytes only: cannot fail
 	return strings.TrimPrefix(hashLines([]string{string(b)}), "sha256:")[:32]
 }
@@ -301,7 +304,7 @@ func (w *Watcher) reread(ctx context.Context, e *entry, wanted func(string) bool
 	}
 	h, raw, err := w.reopen(e, e.known.sum)
 	if err != nil {
-		e.known = known{} // the next request asks for all of it
+		e.known = known{about: e.known.about} // the next request asks for all of it, and takes nothing older
 		return err
 	}
 	return w.read(ctx, e, answered{raw, h, e.known.validators}, wanted, generation)
@@ -310,19 +313,25 @@ func (w *Watcher) reread(ctx context.Context, e *entry, wanted func(string) bool
 // read makes the index that a head describes, fetching what is not on disk, and then replaces what e knows.
 func (w *Watcher) read(ctx context.Context, e *entry, next answered, wanted func(string) bool, generation int) error {
 	parts, err := next.head.parts(e.repo)
+	if err == nil {
+		err = checkParts(parts, w.maxBytes)
+	}
 	if err != nil {
 		return err
 	}
 	sum := sumOf(next.raw)
 	packages, keep, used := map[string][]offer{}, map[string]bool{headFile(e.dir, sum): true}, []string{}
-	add := func(name string, o offer) { packages[name] = append(packages[name], o) }
+	left := maxOffers
 	for _, p := range parts {
 		f, at, err := w.fetchPart(ctx, e, next, p)
 		if err != nil {
 			return err
 		}
-		if err := w.parse(at, next.head, p, f, wanted, add); err != nil {
+		if err := w.parse(at, next.head, p, f, wanted, adder(packages, &left)); err != nil {
 			return err
+		}
+		if left < 0 {
+			return fmt.Errorf("%s: more than %d versions of packages: %w", f.name, maxOffers, ErrTooLarge)
 		}
 		keep[at] = true
 		used = append(used, p.component+" "+p.identity)
@@ -332,6 +341,7 @@ func (w *Watcher) read(ctx context.Context, e *entry, next answered, wanted func
 	}
 	is := next.head.about()
 	published := date(packages, e.published, is.date)
+	keepDates(published, e.published, wanted)
 	if err := writeHead(e.dir, sum, next.raw); err != nil {
 		return err
 	}
@@ -342,6 +352,40 @@ func (w *Watcher) read(ctx context.Context, e *entry, next answered, wanted func
 	e.known, e.published = known{sum, next.validators, is}, published
 	e.index, e.generation = newIndex(e.repo, is, used, packages), generation
 	w.log.Info("package index read", "repository", e.index.Name(), "date", e.index.Date, "packages", len(packages), "hash", e.index.Hash)
+	return nil
+}
+
+const (
+	maxOffers = 300_000 // versions of packages of one repository; Debian has 70,000
+	maxParts  = 100     // of one repository
+)
+
+// adder puts what is read into packages until nothing is left: the rest is counted, and not kept.
+func adder(packages map[string][]offer, left *int) func(string, offer) {
+	return func(name string, o offer) {
+		if *left--; *left >= 0 {
+			packages[name] = append(packages[name], o)
+		}
+	}
+}
+
+// checkParts refuses a repository that has more than limit bytes as a whole.
+func checkParts(parts []part, limit int64) error {
+	left := limit
+	if len(parts) > maxParts {
+		return fmt.Errorf("%w: %d lists of packages, more than %d", ErrTooLarge, len(parts), maxParts)
+	}
+	for _, p := range parts {
+		largest := indexFile{}
+		for _, f := range p.forms {
+			if f.size >= largest.size {
+				largest = f
+			}
+		}
+		if left -= largest.size; left < 0 {
+			return fmt.Errorf("%s: %w: with the lists before it more than %d bytes", largest.name, ErrTooLarge, limit)
+		}
+	}
 	return nil
 }
 
@@ -392,6 +436,16 @@ func date(packages map[string][]offer, before map[string]int64, now time.Time) m
 		}
 	}
 	return dates
+}
+
+// keepDates adds the dates of packages that were not read: a later reading, or another process, may want them again.
+func keepDates(dates, before map[string]int64, wanted func(string) bool) {
+	for key, at := range before {
+		f := strings.Split(key, " ")
+		if len(f) == 3 && !wanted(f[0]) { // what is said of modules has more words
+			dates[key] = at
+		}
+	}
 }
 
 // dated turns dates, as date returns them, into offers again.
