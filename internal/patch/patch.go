@@ -4,6 +4,8 @@ package patch
 
 import (
 	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/google/osv-scalibr/semantic"
 )
@@ -33,6 +35,22 @@ const maxVersion = 256 // bytes; the distributions' own stay far below
 // ecosystems are the library's names for the orders of versions.
 var ecosystems = map[string]string{"": "Debian", "deb": "Debian", "apk": "Alpine", "rpm": "Red Hat"}
 
+// apkVersion is the shape that apk's documentation gives versions. The library orders everything, and cannot say what is none.
+var apkVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*[a-z]?(_(alpha|beta|pre|rc|cvs|svn|git|hg|p)[0-9]*)*(~[0-9a-f]+)?(-r[0-9]+)?$`)
+
+// check refuses what the library takes for a version and no package manager does.
+func check(family, version string) error {
+	switch {
+	case len(version) > maxVersion:
+		return fmt.Errorf("version %.100q is longer than %d bytes", version, maxVersion)
+	case version == "" || strings.ContainsFunc(version, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		return fmt.Errorf("%q is no version", version)
+	case family == "apk" && !apkVersion.MatchString(version):
+		return fmt.Errorf("%q is no version of an apk package, such as \"1.2.3_rc1-r0\"", version)
+	}
+	return nil
+}
+
 // Compare orders two versions of a package family: negative when a is older than b. It returns an error for what is no
 // version and for a family that it does not know, and never panics: the library promises that for Parse only.
 func Compare(family, a, b string) (order int, err error) {
@@ -45,8 +63,10 @@ func Compare(family, a, b string) (order int, err error) {
 	if !ok {
 		return 0, fmt.Errorf("packages of type %.40q: the order of their versions is not known", family)
 	}
-	if len(a) > maxVersion || len(b) > maxVersion {
-		return 0, fmt.Errorf("version %.100q or %.100q is longer than %d bytes", a, b, maxVersion)
+	for _, v := range []string{a, b} {
+		if err := check(family, v); err != nil {
+			return 0, err
+		}
 	}
 	v, err := semantic.Parse(a, ecosystem)
 	if err != nil {
