@@ -9,15 +9,31 @@ import (
 )
 
 // packageManagers are the commands that read a package repository, each with its verbs that do. A command with
-// no verbs always does.
+// no verbs always does. A verb is known in all its names, wherever it stands behind the command: options come before it.
 func packageManagers() map[string][]string {
-	apt := []string{"update", "install", "upgrade", "dist-upgrade", "full-upgrade", "safe-upgrade", "build-dep", "satisfy", "reinstall"}
-	dnf := []string{"install", "reinstall", "update", "upgrade", "makecache", "distro-sync", "groupinstall", "builddep", "swap"}
+	apt := []string{
+		"update", "install", "upgrade", "dist-upgrade", "full-upgrade", "safe-upgrade", "dselect-upgrade", "build-dep", "satisfy", "reinstall",
+		"download", "source",
+	}
+	dnf := []string{
+		"install", "in", "localinstall", "reinstall", "rei", "update", "up", "upgrade", "upgrade-minimal", "update-minimal", "up-min", "update-to", "upgrade-to",
+		"distro-sync", "distrosync", "distribution-synchronization", "dsync", "downgrade", "dg", "swap", "builddep", "build-dep",
+		"makecache", "mc", "check-update", "check-upgrade", "download", "reposync", "system-upgrade", "offline-upgrade", "offline-distrosync",
+		"group", "groups", "groupinstall", "groupupdate", "environment", "module", "shell", "do",
+	}
+	zypper := []string{
+		"install", "in", "install-new-recommends", "inr", "source-install", "si", "update", "up", "patch", "dist-upgrade", "dup", "refresh", "ref",
+		"refresh-services", "refs", "download", "verify", "ve", "shell", "sh",
+	}
+	apk := []string{"add", "update", "upgrade", "fix", "fetch", "sync", "download"} // the last two behind "cache"
 	return map[string][]string{
-		"apt-get": apt, "apt": apt, "aptitude": apt,
-		"apk": {"add", "update", "upgrade"},
-		"dnf": dnf, "dnf5": dnf, "microdnf": dnf, "yum": dnf, "tdnf": dnf,
-		"zypper":           {"install", "in", "update", "up", "patch", "dist-upgrade", "dup", "refresh", "ref"},
+		"apt-get": apt, "apt": apt, "apt-fast": apt, "nala": apt, "aptitude": apt,
+		"apk": apk, "apk.static": apk,
+		"dnf": dnf, "dnf-3": dnf, "dnf4": dnf, "dnf5": dnf, "microdnf": dnf, "tdnf": dnf, "yum": dnf, "yum4": dnf,
+		"rpm-ostree": {"install", "update", "upgrade", "override"},
+		"zypper":     zypper,
+		// These have no verbs.
+		"debootstrap": nil, "mmdebstrap": nil, "unattended-upgrade": nil, "unattended-upgrades": nil, "yum-builddep": nil, "yumdownloader": nil,
 		"install_packages": nil, // Bitnami's wrapper around apt-get
 	}
 }

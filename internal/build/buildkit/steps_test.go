@@ -117,6 +117,34 @@ func TestMarkStepsIsByteExact(t *testing.T) {
 	}
 }
 
+// Each family's managers, as Dockerfiles call them; and what those do without asking a repository.
+func TestInstallsPackages(t *testing.T) {
+	for _, script := range []string{
+		"apk add --no-cache curl", "apk --no-cache --update-cache add curl", "apk -U upgrade", "apk update", "apk add --virtual .build gcc", "apk fix --upgrade",
+		"apk --root /out --initdb --keys-dir /etc/apk/keys --repositories-file /r add musl", "apk.static -X http://h/main -U --root /out add busybox",
+		"dnf -y upgrade", "dnf --refresh --setopt=install_weak_deps=0 install -y x", "dnf install -y --nodocs x && dnf clean all", "dnf -y update-minimal --security",
+		"dnf --installroot /out --releasever 9 -y install x", "dnf -y swap a b", "dnf -y groupinstall Development", "dnf group install -y x", "dnf -y module install nodejs:18",
+		"dnf module enable -y nodejs:18", "dnf5 up -y", "dnf-3 -y install x", "dnf -y distro-sync", "dnf builddep -y x.spec", "dnf in x", "dnf -y downgrade x",
+		"microdnf install -y --setopt=tsflags=nodocs x", "microdnf upgrade", "microdnf -y update && microdnf clean all", "tdnf makecache",
+		"yum -y install x", "yum update -y --security", "yum localinstall -y http://h/x.rpm", "yum-builddep -y x", "rpm-ostree install x",
+		"zypper --non-interactive install x", "zypper -n in x", "zypper -n up", "zypper --gpg-auto-import-keys ref", "zypper patch --with-update", "zypper -n dup", "zypper refs",
+		"eatmydata apt-get -y install x", "apt-get dselect-upgrade", "nala install -y x", "mmdebstrap stable /out", "unattended-upgrade -d",
+	} {
+		if !installsPackages(script) {
+			t.Errorf("%q reads no package repository", script)
+		}
+	}
+	for _, script := range []string{
+		"apk info", "apk del .build", "apk cache clean", "apk --version", "dnf clean all", "dnf -y remove x", "dnf config-manager --add-repo http://h/r", "rpm -qa",
+		"microdnf clean all", "yum history", "yum-config-manager --enable r", "zypper clean --all", "zypper ar http://h/r r", "zypper -n rm x", "rpm -e x",
+		"rm -rf /var/cache/dnf /var/cache/yum", "apt-mark hold x", "apt-get clean", "dpkg -i x.deb",
+	} {
+		if installsPackages(script) {
+			t.Errorf("%q reads a package repository", script)
+		}
+	}
+}
+
 func TestPackageStepsOfABrokenDockerfile(t *testing.T) {
 	for _, df := range []string{"", "RUNN x\n", "FROM a\nRUNN apk add x\n"} {
 		if _, _, err := packageSteps([]byte(df)); err == nil {
