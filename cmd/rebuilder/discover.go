@@ -28,13 +28,20 @@ func (a *App) found(ctx context.Context, c *catalog.Catalog) ([]graph.Node, []gr
 	return nodes, edges, nil
 }
 
-// The catalog may come to name places to walk while the daemon runs, and stored inventories may come to be listed.
+// The catalog may come to name other places and patterns while the daemon runs, and stored inventories may come to be listed.
 const discoverAgain = time.Minute
 
-// discover walks slice by slice until ctx ends. What goes wrong in one place is in that place's heartbeat.
+// discover walks slice by slice until ctx ends. What goes wrong in one place is in that place's heartbeat. The first look comes
+// before the first walk: by what it read of the bases it is told what stands on them.
 func (a *App) discover(ctx context.Context) {
+	select {
+	case <-a.loop.Looked():
+	case <-ctx.Done():
+		return
+	}
 	for {
 		a.list(ctx)
+		a.loop.Reload()
 		report, err := a.finder.Run(ctx, a.loop.Catalog())
 		if err != nil && ctx.Err() == nil {
 			a.cfg.Log.Warn("discovery stopped", "error", err)
@@ -43,10 +50,8 @@ func (a *App) discover(ctx context.Context) {
 		if next := time.Until(report.Next); err == nil && !report.Next.IsZero() && next < wait {
 			wait = max(next, time.Second)
 		}
-		for _, p := range report.Places {
-			if p.Found+p.Changed+p.Gone > 0 {
-				a.loop.Wake()
-			}
+		if report.News() {
+			a.loop.Wake()
 		}
 		t := time.NewTimer(wait)
 		select {

@@ -422,25 +422,29 @@ func TestJudgedAnew(t *testing.T) {
 	w.now = w.now.Add(-time.Minute) // nothing is due
 	w.seen()
 	d := w.discoverer()
-	run := func() {
+	run := func(judged int) {
 		t.Helper()
 		report, err := d.Run(t.Context(), w.catalog)
 		w.must(err)
 		if report.Places[0].Walked || report.Places[1].Walked || w.seen() > 0 {
 			t.Errorf("it asked: %+v", report)
 		}
+		if report.Judged != judged || report.News() != (judged > 0) {
+			t.Errorf("%d rows mean something else, want %d", report.Judged, judged)
+		}
 	}
 	w.registry.breakWith(nil)
-	run()
+	run(0)
 	w.read("base/java", young)
-	run()
+	run(0)
 	java := []string{"acme/hidden <- base/debian inherits recipe Dockerfile:1", "acme/web"}
 	if got := w.row("web:main"); len(got.Parents) > 0 || got.Unknown == "" {
 		t.Errorf("the catalog has no base/java, and yet %+v", got)
 	}
 	w.catalog.Bases = append(w.catalog.Bases, catalog.Base{Name: "base/java", Image: w.registry.host() + "/base/java", Channel: "stable"})
 	w.catalog.SHA256 = "2"
-	run()
+	run(2)
+	run(0)
 	w.expect("base/debian:stable ? parent of linux/amd64 unknown: "+orphan, "web:main <- base/java inherits layers linux/amd64", java[0],
 		`acme/web <- base/java inherits recipe Dockerfile:1 ? Dockerfile:1 names base/java by "`+w.registry.host()+`/base/java:17", which is not the tag that it moves`)
 }

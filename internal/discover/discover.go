@@ -95,7 +95,13 @@ func or[T comparable](v, def T) T {
 // Report is what one Run did.
 type Report struct {
 	Places []PlaceReport // in the order of the catalog: registries, then organisations
+	Judged int           // rows that mean something else by the catalog or the inventories of now
 	Next   time.Time     // when to run again; zero when discovery is off
+}
+
+// News says that there is something else to see than before.
+func (r Report) News() bool {
+	return r.Judged > 0 || slices.ContainsFunc(r.Places, func(p PlaceReport) bool { return p.Found+p.Changed+p.Gone > 0 })
 }
 
 // PlaceReport is what was done in one place.
@@ -134,10 +140,10 @@ func (d *Discoverer) Run(ctx context.Context, c *catalog.Catalog) (Report, error
 	if err != nil || len(places) == 0 {
 		return Report{}, err
 	}
-	if err := d.refresh(ctx, c); err != nil {
-		return Report{}, err
-	}
 	var report Report
+	if report.Judged, err = d.refresh(ctx, c); err != nil {
+		return report, err
+	}
 	for _, p := range places {
 		one, err := d.visit(ctx, c, p)
 		if err != nil {
@@ -154,24 +160,24 @@ func (d *Discoverer) Run(ctx context.Context, c *catalog.Catalog) (Report, error
 // indexed bounds how many inventories one Run makes findable; the next one goes on.
 const indexed = 1000
 
-// refresh makes new inventories findable, and judges anew what was found when there are any, or another catalog.
-func (d *Discoverer) refresh(ctx context.Context, c *catalog.Catalog) error {
+// refresh makes new inventories findable, and judges anew what was found when there are any, or another catalog. It returns
+// how many rows mean something else now.
+func (d *Discoverer) refresh(ctx context.Context, c *catalog.Catalog) (changed int, err error) {
 	const at = 20 // an inventory takes up to 200 kB
 	fresh := 0
 	for n := at; n == at && fresh < indexed; fresh += n {
-		var err error
 		if n, err = store.IndexAncestors(ctx, d.cfg.Store.Q(), at); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if fresh == 0 && d.judged == c.SHA256 {
-		return nil
+		return 0, nil
 	}
-	if err := (judge{d.cfg.Store, knownOf(c)}).again(ctx); err != nil {
-		return err
+	if changed, err = (judge{d.cfg.Store, knownOf(c)}).again(ctx); err != nil {
+		return changed, err
 	}
 	d.judged = c.SHA256
-	return nil
+	return changed, nil
 }
 
 // place is a registry, or a part of one, or an organisation.

@@ -128,39 +128,43 @@ const failedLook = "the last look at it failed: "
 
 const rejudged = 200 // rows that are read together
 
-// again judges everything that was found anew, after the catalog or the inventories changed, and writes what is different
-// now.
-func (j judge) again(ctx context.Context) error {
+// again judges everything that was found anew, after the catalog or the inventories changed, writes what is different now
+// and returns how many rows are.
+func (j judge) again(ctx context.Context) (changed int, err error) {
 	for after := ""; ; {
 		rows, err := store.ObservedAfter(ctx, j.store.Q(), after, rejudged)
 		if err != nil || len(rows) == 0 {
-			return err
+			return changed, err
 		}
 		for _, row := range rows {
-			if err := j.anew(ctx, row); err != nil {
-				return err
+			different, err := j.anew(ctx, row)
+			if err != nil {
+				return changed, err
+			}
+			if different {
+				changed++
 			}
 		}
 		after = rows[len(rows)-1].Key
 	}
 }
 
-func (j judge) anew(ctx context.Context, row store.Observed) error {
+func (j judge) anew(ctx context.Context, row store.Observed) (different bool, err error) {
 	was := row
 	switch {
 	case row.GoneAt > 0, strings.HasPrefix(row.Unknown, failedLook):
-		return nil
+		return false, nil
 	case row.Kind == store.ObservedRepository:
 		j.repository(&row)
 	case !described(row):
-		return nil
+		return false, nil
 	default:
 		if err := j.image(ctx, &row); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if row.Unknown == was.Unknown && slices.Equal(row.Parents, was.Parents) {
-		return nil
+		return false, nil // nearly all are: no write is asked for
 	}
 	return store.JudgeObserved(ctx, j.store.Q(), row)
 }

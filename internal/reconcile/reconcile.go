@@ -56,6 +56,8 @@ type Loop struct {
 	now      func() time.Time
 	wake     chan struct{}
 	once     sync.Mutex // one look at a time
+	looked   chan struct{}
+	first    sync.Once // closes looked
 
 	advisories Advisories // nil: nobody knows of any
 	pruned     time.Time  // when old rows were removed last; guarded by once
@@ -67,7 +69,7 @@ type Loop struct {
 
 // New returns a loop over a catalog that was loaded.
 func New(c *catalog.Catalog, o Observer, st *store.Store, log *slog.Logger, now func() time.Time) *Loop {
-	return &Loop{observer: o, store: st, log: log, now: now, wake: make(chan struct{}, 1), last: Snapshot{Catalog: c}}
+	return &Loop{observer: o, store: st, log: log, now: now, wake: make(chan struct{}, 1), looked: make(chan struct{}), last: Snapshot{Catalog: c}}
 }
 
 // Use sets what starts rollouts; it must be called before Run.
@@ -82,6 +84,9 @@ func (l *Loop) Last() Snapshot {
 	defer l.mu.Unlock()
 	return l.last
 }
+
+// Looked is closed when the first look has ended, however it did.
+func (l *Loop) Looked() <-chan struct{} { return l.looked }
 
 // Wake makes the loop look soon. It never blocks; many calls are one.
 func (l *Loop) Wake() {
@@ -134,6 +139,7 @@ func (l *Loop) Once(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	l.first.Do(func() { close(l.looked) })
 	o.at = l.now()
 	l.set(func(s *Snapshot) {
 		o.next = after(s.Plan, o.at, c.Watch.Interval)

@@ -566,3 +566,20 @@ func TestAStartThatFailsIsShown(t *testing.T) {
 		t.Errorf("problem %q, %d started", last.Problem, len(w.started))
 	}
 }
+
+// Who waits for the first look does not wait for one that works.
+func TestLooked(t *testing.T) {
+	w := newWorld(t, at(noon()))
+	select {
+	case <-w.loop.Looked():
+		t.Fatal("before the first look")
+	default:
+	}
+	w.fail(errBlind)
+	for range 2 {
+		if err := w.loop.Once(t.Context()); !errors.Is(err, errBlind) {
+			t.Fatal(err)
+		}
+		<-w.loop.Looked()
+	}
+}

@@ -181,17 +181,23 @@ func ObservedAfter(ctx context.Context, q Querier, after string, limit int) ([]O
 	return Collect(ctx, q, scanObservedWhole, `SELECT `+observedColumns+`, detail FROM observed WHERE key>$1 ORDER BY key LIMIT $2`, after, limit)
 }
 
-// JudgeObserved replaces the parents of a row and what is unknown of it, unless it was looked at since o was read.
-func JudgeObserved(ctx context.Context, q Querier, o Observed) error {
+// JudgeObserved replaces the parents of a row and what is unknown of it, unless it was looked at since o was read, and says
+// whether they were others.
+func JudgeObserved(ctx context.Context, q Querier, o Observed) (changed bool, err error) {
 	if o.Parents == nil {
 		o.Parents = []ObservedParent{}
 	}
 	parents, err := json.Marshal(o.Parents)
 	if err != nil {
-		return err
+		return false, err
 	}
-	_, err = q.Exec(ctx, `UPDATE observed SET parents=$2, unknown=$3 WHERE key=$1 AND walk=$4 AND digest=$5`, o.Key, string(parents), bounded(o.Unknown), o.Walk, o.Digest)
-	return err
+	res, err := q.Exec(ctx, `UPDATE observed SET parents=$2, unknown=$3 WHERE key=$1 AND walk=$4 AND digest=$5 AND (parents<>$2 OR unknown<>$3)`,
+		o.Key, string(parents), bounded(o.Unknown), o.Walk, o.Digest)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
 }
 
 // ObservedGone records that a thing is there no more.

@@ -100,6 +100,34 @@ func TestObserved(t *testing.T) {
 	})
 }
 
+func TestJudgeObserved(t *testing.T) {
+	storetest.Both(t, func(t *testing.T, st *store.Store) {
+		ctx, q := t.Context(), st.Q()
+		row := store.Observed{Key: "image r/web:main", Kind: store.ObservedImage, Place: "r", Name: "r/web:main", Digest: "d1", Walk: 1}
+		if err := store.SaveObserved(ctx, q, row); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			name    string
+			change  func(*store.Observed)
+			changed bool
+		}{
+			{"the same", func(*store.Observed) {}, false},
+			{"a parent", func(o *store.Observed) { o.Parents = []store.ObservedParent{{Name: "base/debian"}} }, true},
+			{"the same again", func(*store.Observed) {}, false},
+			{"a long sentence", func(o *store.Observed) { o.Unknown = strings.Repeat("?", 5000) }, true},
+			{"the same long sentence", func(*store.Observed) {}, false},
+			{"looked at since", func(o *store.Observed) { o.Walk, o.Unknown = 2, "" }, false},
+			{"moved since", func(o *store.Observed) { o.Walk, o.Digest = 1, "d2" }, false},
+		} {
+			c.change(&row)
+			if changed, err := store.JudgeObserved(ctx, q, row); changed != c.changed || err != nil {
+				t.Errorf("%s: changed %v, %v", c.name, changed, err)
+			}
+		}
+	})
+}
+
 func TestWalkHasOneWriter(t *testing.T) {
 	storetest.Both(t, func(t *testing.T, st *store.Store) {
 		ctx, q := t.Context(), st.Q()
