@@ -15,7 +15,7 @@ export REBUILDER_CACHE ?= $(CURDIR)/.cache/demo
 
 # Packages that do things at the same time: the race detector is for them.
 RACE := ./internal/demo/... ./internal/build/... ./internal/store/... ./internal/notify/... ./internal/registry/... \
-	./internal/promote/... ./internal/watch/... ./internal/observe/... ./internal/rollout/... ./internal/durable/... \
+	./internal/promote/... ./internal/watch/... ./internal/discover/... ./internal/observe/... ./internal/rollout/... ./internal/durable/... \
 	./internal/reconcile/... ./internal/api/... ./internal/web/... ./cmd/...
 
 .DEFAULT_GOAL := help
