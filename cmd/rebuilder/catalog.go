@@ -16,6 +16,8 @@ func newCatalog() *cobra.Command {
 		Short: "Work with the catalog file; needs no daemon",
 		Args:  unknownCommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		SuggestionsMinimumDistance: 2,
 	}
 	cmd.AddCommand(newCatalogCheck())
 	return cmd

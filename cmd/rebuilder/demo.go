@@ -37,7 +37,7 @@ requests, and follows until the layers of all applications prove that they stand
 
 It needs root and Debian's runc, mmdebstrap, dpkg-dev, apt-utils and git ("make demo" installs them). Ctrl-C leaves
 nothing running.`,
-		Args: cobra.NoArgs,
+		Args: wants(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), cmd.OutOrStdout(), c) },
 	}
 	f := cmd.Flags()

@@ -11,6 +11,8 @@ import (
 	"rebuilder/internal/catalog"
 )
 
+const maxRollouts = 200 // that the daemon lists
+
 func newRollouts(c *cli) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
@@ -24,6 +26,9 @@ func newRollouts(c *cli) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 1 {
 			return c.showRollout(cmd, args[0], o.value)
+		}
+		if limit < 1 || limit > maxRollouts {
+			return usage(cmd, fmt.Errorf("--limit %d: want a number from 1 to %d", limit, maxRollouts))
 		}
 		all, err := c.client().Rollouts(cmd.Context(), limit)
 		if err != nil {

@@ -26,7 +26,7 @@ Secrets come from the environment or from files that the catalog names, never fr
   REBUILDER_FORGE_TOKEN   token for the forge ([forge] token_env and token_file say otherwise)
   REBUILDER_API_TOKEN     asked of everybody who makes or applies plans; without one only this machine may`,
 		Example: "  rebuilder serve --catalog catalog.toml --state /var/lib/rebuilder",
-		Args:    cobra.NoArgs,
+		Args:    wants(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := newLog(cmd.ErrOrStderr(), level, asJSON)
 			if err != nil {

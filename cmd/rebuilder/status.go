@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -169,7 +170,7 @@ func (p *printer) next(w api.Watcher) string {
 		return "next not known"
 	case w.State == api.WatcherLate:
 		return "was due " + p.when(w.NextRun)
-	case !w.NextRun.After(p.now):
+	case w.NextRun.Sub(p.now) < time.Second:
 		return "next now"
 	}
 	return "next " + p.when(w.NextRun)

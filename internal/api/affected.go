@@ -85,6 +85,9 @@ func (r *Reader) having(ctx context.Context, v *view, a *Affected, t target, ima
 	if err != nil {
 		return err
 	}
+	if len(holdings) == 0 && slices.ContainsFunc(images, func(i Image) bool { return i.Name == t.name }) {
+		return badRequest(fmt.Sprintf("what stands on it: rebuilder images --on %[1]s; what has its digest: rebuilder affected %[1]s@DIGEST", t.name), "%s is an image, and no package has that name", t.name)
+	}
 	s.sort(holdings)
 	if s.listed, err = store.Listed(ctx, r.Store.Q()); err != nil {
 		return err

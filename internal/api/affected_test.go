@@ -355,6 +355,19 @@ func TestAffectedSaysWhoBroughtItAndWhoCanFixIt(t *testing.T) {
 	}
 }
 
+func TestAnImageIsNoPackage(t *testing.T) {
+	f := small(t)
+	f.add(t, graph.Application, "curl", "d", false) // an image and a package
+	r := f.look(t)
+	var refused *Error
+	if _, err := r.Affected(t.Context(), "app", false); !errors.As(err, &refused) || refused.Code != CodeBadRequest || !strings.Contains(refused.Hint, "images --on app") {
+		t.Errorf("%v", err)
+	}
+	if a, err := r.Affected(t.Context(), "curl", false); err != nil || a.Has == 0 {
+		t.Errorf("a package with the name of an image: %+v %v", a, err)
+	}
+}
+
 func TestEarlierDigestsAreCountedAlwaysAndListedOnRequest(t *testing.T) {
 	f := small(t)
 	old := &inventory.Inventory{Format: inventory.Format, Digest: digestOf("d, older"), Packages: []inventory.Package{ssl("3.0.1")}}

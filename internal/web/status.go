@@ -124,7 +124,7 @@ func until(t, now time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	if !t.After(now) {
+	if t.Sub(now) < time.Second {
 		return "now"
 	}
 	return "in " + api.Age(t.Sub(now))
