@@ -217,7 +217,7 @@ func (s *apkSources) set(words []string) error {
 	}
 	key, value, ok := strings.Cut(strings.Join(words, " "), "=")
 	if !ok || !isAPKVariable(key) {
-		return errors.New("\"set [-default] key=value\" expected, the key of letters, digits and \"_\", and not APK_...")
+		return errors.New("\"set [-default] key=value\" expected, the key of letters, digits and \"_\", and none of apk's own, which begin with APK_")
 	}
 	value, err := s.expand(value)
 	if err != nil {
