@@ -23,7 +23,7 @@ func (m *maker) base(name string) {
 		m.skip(NotDone{Image: name, Reason: "rollout " + b.Busy + " has it in hand"})
 		return
 	}
-	m.input(name, fmt.Sprintf("%s recipe %s state %s%s%s", digestOrNone(b.Image), b.Recipe, b.State, fresh(b), tries(b.Attempt)))
+	m.input(name, fmt.Sprintf("%s recipe %s state %s%s%s%s", digestOrNone(b.Image), b.Recipe, b.State, fresh(b), advised(b), tries(b.Attempt)))
 	m.notes(name, b)
 	s := Step{Image: name, Kind: string(graph.Base), Action: Rebuild}
 	if b.Exists() {

@@ -15,7 +15,8 @@ import (
 
 // Plan is what would be done. It is data: it can be shown, stored, compared and applied once.
 type Plan struct {
-	// ID is the hash of Inputs and Steps: the same facts give the same ID.
+	// ID is the hash of Inputs and of what Steps do, not of how that is explained: it stays the same for as long as nothing
+	// has changed, also when git does not answer this time, or another replica looks.
 	ID        string    `json:"id"`
 	Title     string    `json:"title"` // "libssl3 3.0.20 -> 3.0.22 in base/debian"
 	Cause     Cause     `json:"cause"`
@@ -187,12 +188,25 @@ func (m *maker) finish() {
 	p.Title = title(p)
 	m.atOnce()
 	slices.SortFunc(p.Inputs, func(a, b Input) int { return strings.Compare(a.Name, b.Name) })
+	p.ID = identity(p.Inputs, p.Steps)
+}
+
+// identity is the ID of a plan.
+func identity(inputs []Input, steps []Step) string {
+	steps = slices.Clone(steps)
+	for i := range steps {
+		s := &steps[i]
+		s.Reasons, s.Patches = nil, slices.Clone(s.Patches)
+		for k := range s.Patches {
+			s.Patches[k].PublishedAt = 0 // as this replica's watcher knows it
+		}
+	}
 	sum := sha256.New()
-	json.NewEncoder(sum).Encode(struct {
+	_ = json.NewEncoder(sum).Encode(struct { // strings, numbers and lists of them cannot fail
 		Inputs []Input
 		Steps  []Step
-	}{p.Inputs, p.Steps})
-	p.ID = "p-" + hex.EncodeToString(sum.Sum(nil))[:12]
+	}{inputs, steps})
+	return "p-" + hex.EncodeToString(sum.Sum(nil))[:12]
 }
 
 // title is one line: the first step for the plan's cause, and how much more there is for the same cause.

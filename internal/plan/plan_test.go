@@ -448,6 +448,37 @@ func TestMake(t *testing.T) {
 	}
 }
 
+// The ID of a plan is that of what is to be done and of what that rests on, however it is explained.
+func TestWhatIsAnotherPlan(t *testing.T) {
+	changed := func(w *world) *world {
+		w.base("base/python", func(b *plan.Base) { b.Recipe = "rp2" })
+		return w
+	}
+	was := changed(patched()).make(t).ID
+	for _, c := range []struct {
+		name    string
+		change  func(w *world)
+		another bool
+	}{
+		{"nothing", func(*world) {}, false},
+		{"git answers", func(w *world) { w.base("base/python", func(b *plan.Base) { b.Revision = "commit 1a2b3c4 by Ada" }) }, false},
+		{"another replica saw the repository at another time", func(w *world) {
+			w.base("base/debian", func(b *plan.Base) { b.Patches[0].PublishedAt++ })
+		}, false},
+		{"another version is offered", func(w *world) { w.base("base/debian", func(b *plan.Base) { b.Patches[0].To += "+1" }) }, true},
+		{"an advisory", func(w *world) {
+			w.base("base/python", func(b *plan.Base) { b.Advisories = []plan.Advisory{{ID: "CVE-2026-1"}} })
+		}, true},
+		{"another recipe", func(w *world) { w.base("base/python", func(b *plan.Base) { b.Recipe = "rp3" }) }, true},
+	} {
+		w := changed(patched())
+		c.change(w)
+		if p := w.make(t); p.Empty() || (p.ID != was) != c.another {
+			t.Errorf("%s: plan %s after %s", c.name, p.ID, was)
+		}
+	}
+}
+
 func TestTheSameFactsGiveTheSamePlan(t *testing.T) {
 	a, b := patched().make(t), patched().make(t)
 	if a.ID != b.ID {

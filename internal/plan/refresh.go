@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -83,4 +85,14 @@ func fresh(b Base) string {
 		return ""
 	}
 	return " fresh " + b.Refresh.Wanted
+}
+
+// advised makes a plan for a new advisory another plan than the one before it.
+func advised(b Base) string {
+	ids := make([]string, len(b.Advisories))
+	for i, a := range b.Advisories {
+		ids[i] = " advisory " + a.ID
+	}
+	slices.Sort(ids)
+	return strings.Join(ids, "")
 }
