@@ -197,6 +197,48 @@ func TestRepositoriesChange(t *testing.T) {
 	}
 }
 
+// Of a repository that was renamed and cannot be read under its new name what was known is kept.
+func TestARenamedRepositoryThatFails(t *testing.T) {
+	w := newWorld(t)
+	onlyForge(w)
+	w.populate()
+	w.complete()
+	old := w.row("acme/web")
+	w.must(w.hub.RenameRepository("acme", "web", "shop"))
+	w.code.pushed["acme/shop"] = w.now // so that it is read again
+	w.forge.breakWith(func(rw http.ResponseWriter, r *http.Request) bool {
+		if hasSuffix(r.URL.Path, "/acme/shop/git/ref/heads/main") {
+			rw.WriteHeader(http.StatusForbidden)
+			return true
+		}
+		return false
+	})
+	w.complete()
+	got := w.row("acme/shop")
+	if got.Key != old.Key || len(got.Parents) != 2 || got.Digest != old.Digest || len(got.Detail.Files) != 2 || !strings.Contains(got.Unknown, "the last look at it failed") || got.ChangedAt != old.ChangedAt {
+		t.Errorf("%+v", got)
+	}
+	w.forge.breakWith(nil)
+	w.complete()
+	if got := w.row("acme/shop"); got.Unknown != "" || !strings.Contains(got.Note, "was acme/web") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A repository that was renamed to what the patterns leave out is left out, though the forge leads on to it.
+func TestARenameOutOfThePatterns(t *testing.T) {
+	w := newWorld(t)
+	onlyForge(w)
+	w.populate()
+	w.catalog.Discovery.Include = []string{"acme/w*"}
+	w.complete()
+	w.expect(w.populated()[9])
+	w.must(w.hub.RenameRepository("acme", "web", "shop"))
+	w.code.moved = map[string]string{"acme/web": "acme/shop"}
+	w.complete()
+	w.expect()
+}
+
 // A push is seen, and of a commit only what is new is read.
 func TestAPush(t *testing.T) {
 	w := newWorld(t)

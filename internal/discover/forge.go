@@ -50,28 +50,27 @@ func (f *forgeWalk) page(ctx context.Context, cursor string) (items []item, next
 
 func (f *forgeWalk) key(id int64) string { return fmt.Sprintf("repository %s %d", f.host, id) }
 
-func (f *forgeWalk) unread(one item) store.Observed {
-	l := one.listed
-	return store.Observed{Key: f.key(l.ID), Kind: store.ObservedRepository, Name: f.host + "/" + l.Name, Repository: l.Name, State: stateOf(l),
-		Detail: store.ObservedDetail{ID: l.ID, Fork: l.Fork}}
+// unread has the present name, and remembers the former one.
+func (f *forgeWalk) unread(one item, was store.Observed) store.Observed {
+	l, row := one.listed, was
+	row.Key, row.Kind, row.Name, row.Repository, row.State = f.key(l.ID), store.ObservedRepository, f.host+"/"+l.Name, l.Name, stateOf(l)
+	if was.Repository != "" && was.Repository != l.Name {
+		names := append(slices.Clone(was.Detail.Was), was.Repository)
+		row.Detail.Was = names[max(0, len(names)-maxNames):]
+	}
+	row.Detail.ID, row.Detail.Fork = l.ID, l.Fork
+	return row
 }
 
 // look looks at one repository: without a request when nothing was pushed since the last look, by 1 when the branch did not
 // move, and else by its tree and the Dockerfiles that are new.
 func (f *forgeWalk) look(ctx context.Context, one item) (found, error) {
 	l := one.listed
-	was, had, err := store.GetObserved(ctx, f.cfg.Store.Q(), f.key(l.ID))
+	was, _, err := store.GetObserved(ctx, f.cfg.Store.Q(), f.key(l.ID))
 	if err != nil {
 		return found{}, &databaseError{err}
 	}
-	row := f.unread(one)
-	row.Detail = was.Detail
-	if had && was.Repository != l.Name {
-		row.Detail.Was = append(slices.Clone(was.Detail.Was), was.Repository)
-		row.Detail.Was = row.Detail.Was[max(0, len(row.Detail.Was)-maxNames):]
-	}
-	row.Detail.ID, row.Detail.Fork = l.ID, l.Fork
-	row.Digest = was.Digest
+	row := f.unread(one, was)
 	if row.State != "disabled" {
 		err = f.read(ctx, l, &row)
 	}
@@ -166,6 +165,8 @@ func (f *forgeWalk) verify(ctx context.Context, row store.Observed) (found, erro
 		return found{}, limited(err)
 	case l.ID != row.Detail.ID, !strings.EqualFold(owner, f.place.org):
 		return found{gone: []string{row.Key}}, nil // another one has the name now, or it went to another organisation
+	case !f.wanted(l.Name): // it was renamed
+		return found{forget: []string{row.Key}}, nil
 	}
 	return f.look(ctx, item{name: l.Name, listed: l})
 }

@@ -182,7 +182,7 @@ func (r *registryWalk) look(ctx context.Context, one item) (found, error) {
 }
 
 // unread stands for all tags of a repository.
-func (r *registryWalk) unread(one item) store.Observed {
+func (r *registryWalk) unread(one item, _ store.Observed) store.Observed {
 	repo := r.repository(one)
 	return store.Observed{Key: imageKey(repo), Kind: store.ObservedImage, Name: repo, Repository: repo}
 }

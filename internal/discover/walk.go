@@ -52,8 +52,8 @@ type walker interface {
 	verify(ctx context.Context, row store.Observed) (found, error)
 	// repository is what the rows of an item are kept under.
 	repository(one item) string
-	// unread is the row of an item of which nothing else is known.
-	unread(one item) store.Observed
+	// unread is the row of an item as far as it is known without a look; was is what the store has under its key, or zero.
+	unread(one item, was store.Observed) store.Observed
 	passing(err error) bool
 }
 
@@ -64,7 +64,7 @@ func (n nowhere) page(context.Context, string) ([]item, string, int, error) { re
 func (n nowhere) look(context.Context, item) (found, error)                 { return found{}, n.err }
 func (n nowhere) verify(context.Context, store.Observed) (found, error)     { return found{}, n.err }
 func (nowhere) repository(one item) string                                  { return one.name }
-func (nowhere) unread(item) store.Observed                                  { return store.Observed{} }
+func (nowhere) unread(item, store.Observed) store.Observed                  { return store.Observed{} }
 func (nowhere) passing(error) bool                                          { return false }
 
 // pause ends a slice until a time; it is nobody's fault.
@@ -289,14 +289,24 @@ func (s *slice) oneItem(ctx context.Context, one item) error {
 	return s.step(ctx, got)
 }
 
-// failed keeps what is known of an item that could not be looked at; when that is nothing, that it is there.
+// failed keeps what is known of an item that could not be looked at, also under another name; when that is nothing, that it
+// is there.
 func (s *slice) failed(ctx context.Context, one item, why error) (found, error) {
 	got := found{kept: s.repository(one), why: failedLook + why.Error()}
 	have, err := s.have(ctx, got.kept)
-	if !slices.ContainsFunc(have, func(o store.Observed) bool { return o.GoneAt == 0 }) {
-		got.save = []store.Observed{s.unread(one)}
+	if err != nil || slices.ContainsFunc(have, func(o store.Observed) bool { return o.GoneAt == 0 }) {
+		return got, err
 	}
-	return got, err
+	row := s.unread(one, store.Observed{})
+	was, had, err := store.GetObserved(ctx, s.cfg.Store.Q(), row.Key)
+	if err != nil {
+		return got, &databaseError{err}
+	}
+	if had && was.GoneAt == 0 {
+		row = s.unread(one, was)
+	}
+	got.save = []store.Observed{row}
+	return got, nil
 }
 
 // lookAt looks at an item that the catalog's patterns want; of others nothing is kept.

@@ -136,7 +136,15 @@ type lister struct {
 	*github.Client
 	pushed map[string]time.Time
 	rate   notify.Rate
-	more   []notify.Listed // on the last page
+	more   []notify.Listed   // on the last page
+	moved  map[string]string // where GitHub leads on to from a former name
+}
+
+func (l *lister) Repository(ctx context.Context, repo string) (notify.Listed, error) {
+	if to, ok := l.moved[repo]; ok {
+		repo = to
+	}
+	return l.Client.Repository(ctx, repo)
 }
 
 func (l *lister) Repositories(ctx context.Context, org, cursor string) ([]notify.Listed, string, notify.Rate, error) {
