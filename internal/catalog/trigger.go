@@ -28,10 +28,14 @@ func (r *reader) discovery(t *table) Discovery {
 	}
 	for i, s := range d.Registries {
 		r.registryAddress(t, s, at["registries"][i])
+		registryOverlap(t, s, d.Registries[:i], at["registries"][i])
 	}
 	for i, s := range d.Organizations {
 		if !organizationName.MatchString(s) {
 			t.add(at["organizations"][i], `as on the forge, without its address and without a repository: "acme"`, "%s: %q is not an organization", t.name, s)
+		}
+		if first := slices.IndexFunc(d.Organizations[:i], func(o string) bool { return strings.EqualFold(o, s) }); first >= 0 {
+			t.add(at["organizations"][i], "remove one of them: to the forge they are one", "%s: organizations names %q twice, once as %q", t.name, s, d.Organizations[first])
 		}
 	}
 	for key, patterns := range map[string][]string{"include": d.Include, "exclude": d.Exclude} {
@@ -58,6 +62,21 @@ func (r *reader) registryAddress(t *table, s string, at span) {
 	host, prefix, _ := strings.Cut(s, "/")
 	if _, err := name.NewRegistry(host, name.StrictValidation); err != nil || !isHost(host) || prefix != "" && !repositoryPath.MatchString(prefix) || strings.HasSuffix(s, "/") {
 		t.add(at, `a host and, if you like, a path: "registry.example.com" or "registry.example.com/team"`, "%s: %q is not the address of a registry", t.name, s)
+	}
+}
+
+// registryOverlap notes a part of a registry that is walked as a part of another place, too: what is in both can only be
+// found in one of them.
+func registryOverlap(t *table, s string, before []string, at span) {
+	for _, o := range before {
+		part, whole := s, o
+		if len(part) < len(whole) {
+			part, whole = whole, part
+		}
+		if strings.HasPrefix(part, strings.TrimSuffix(whole, "/")+"/") {
+			t.add(at, "keep the one that you mean; include and exclude choose inside of it", "%s: %q is a part of %q", t.name, part, whole)
+			return
+		}
 	}
 }
 
