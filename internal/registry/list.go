@@ -165,7 +165,7 @@ func (c *Client) lister(ctx context.Context, host name.Registry, scope string) (
 	}
 	if c.lists.put(host, scope, t) {
 		// The library never forgets a repository that it was logged in to, and a walk sees many.
-		return t, c.login()
+		return t, c.loginAgain()
 	}
 	return t, nil
 }

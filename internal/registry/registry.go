@@ -50,7 +50,12 @@ type Client struct {
 	resolved  resolvedCache
 	lists     logins
 
-	mu     sync.Mutex // guards puller and pusher, which hold tokens
+	mu    sync.Mutex
+	login *login
+}
+
+// login reads and writes with credentials and tokens that were looked up once.
+type login struct {
 	puller *remote.Puller
 	pusher *remote.Pusher
 }
@@ -72,14 +77,30 @@ func New(c Config) (*Client, error) {
 	if cl.keychain == nil {
 		cl.keychain = authn.DefaultKeychain
 	}
-	if err := cl.login(); err != nil {
+	if err := cl.loginAgain(); err != nil {
 		return nil, err
 	}
 	return cl, nil
 }
 
-// login drops all remembered credentials and tokens, so that the next request looks them up again.
-func (c *Client) login() error {
+// loginAgain drops all remembered credentials and tokens, so that the next request looks them up again.
+func (c *Client) loginAgain() error {
+	l, err := c.newLogin()
+	if err != nil {
+		return err
+	}
+	c.keep(l)
+	return nil
+}
+
+func (c *Client) keep(l *login) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.login = l
+}
+
+// newLogin looks nothing up before its first request.
+func (c *Client) newLogin() (*login, error) {
 	// Retrying is our transport's work: theirs sleeps without looking at the context.
 	options := []remote.Option{
 		remote.WithTransport(c.transport),
@@ -91,35 +112,35 @@ func (c *Client) login() error {
 	}
 	puller, err := remote.NewPuller(options...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	pusher, err := remote.NewPusher(options...)
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.puller, c.pusher = puller, pusher
-	return nil
+	return &login{puller, pusher}, err
 }
 
-func (c *Client) clients() (*remote.Puller, *remote.Pusher) {
+func (c *Client) current() *login {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.puller, c.pusher
+	return c.login
 }
 
 // do runs f and, when the registry refused our credentials, once more with freshly looked up ones: those of cloud
-// registries end after hours.
+// registries end after hours. Fresh ones that are refused, too, are not kept: one image that we may not read costs the
+// others no tokens.
 func (c *Client) do(f func(*remote.Puller, *remote.Pusher) error) error {
-	err := f(c.clients())
+	l := c.current()
+	err := f(l.puller, l.pusher)
 	if !refused(err) {
 		return err
 	}
-	if err := c.login(); err != nil {
-		return err
+	fresh, failed := c.newLogin()
+	if failed != nil {
+		return failed
 	}
-	return f(c.clients())
+	if err = f(fresh.puller, fresh.pusher); !refused(err) {
+		c.keep(fresh)
+	}
+	return err
 }
 
 // reference parses what people write ("debian:12", "host/repo@sha256:...").

@@ -619,6 +619,37 @@ func TestCredentialsAreLookedUpAgain(t *testing.T) {
 	}
 }
 
+// An image that is refused for good leaves the others logged in.
+func TestARefusalCostsOthersNothing(t *testing.T) {
+	w := newWorld(t)
+	w.push(t, "a:1", imageFor(t, "linux/amd64"))
+	c := newClient(t, Config{})
+	if _, err := c.Digest(t.Context(), w.host+"/a:1"); err != nil {
+		t.Fatal(err)
+	}
+	w.breakWith(func(rw http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.URL.Path, "/secret/") {
+			rw.WriteHeader(http.StatusForbidden)
+			return true
+		}
+		return false
+	})
+	if _, err := c.Digest(t.Context(), w.host+"/secret:1"); err == nil {
+		t.Fatal("it is not refused")
+	}
+	w.mu.Lock()
+	w.requests = nil
+	w.mu.Unlock()
+	if _, err := c.Digest(t.Context(), w.host+"/a:1"); err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !slices.Equal(w.requests, []string{"HEAD /v2/a/manifests/1"}) {
+		t.Errorf("requests %q", w.requests)
+	}
+}
+
 func TestReferencesThatAreNone(t *testing.T) {
 	c := newClient(t, Config{})
 	for _, ref := range []string{"", "UPPER/case", "a@sha256:short", "h:5000/a:b:c"} {
