@@ -99,3 +99,39 @@ func recent(e os.DirEntry) bool {
 	info, err := e.Info()
 	return err == nil && time.Since(info.ModTime()) < time.Hour
 }
+
+// keepFor is how long a repository that nobody asks for is remembered: the keys and addresses in images change, and what
+// was read by the old ones is of no more use.
+const keepFor = 30 * 24 * time.Hour
+
+// forget drops repositories that nobody, on any replica, has asked for in a long time. It looks once a day.
+func (w *Watcher) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.now()
+	if now.Sub(w.forgot) < 24*time.Hour {
+		return
+	}
+	w.forgot = now
+	for key, e := range w.entries {
+		select {
+		case e.sem <- struct{}{}:
+			if now.Sub(e.asked) > keepFor {
+				delete(w.entries, key)
+			}
+			e.unlock()
+		default: // it is asked right now
+		}
+	}
+	dirs, err := os.ReadDir(w.dir)
+	if err != nil {
+		w.log.Warn("old package indexes not removed", "dir", w.dir, "err", err)
+		return
+	}
+	for _, d := range dirs {
+		info, err := d.Info()
+		if err == nil && d.IsDir() && isKey(d.Name()) && w.entries[d.Name()] == nil && now.Sub(info.ModTime()) > keepFor {
+			_ = os.RemoveAll(filepath.Join(w.dir, d.Name())) // another replica may be first
+		}
+	}
+}

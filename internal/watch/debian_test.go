@@ -510,6 +510,63 @@ func TestRollbackWhileTheDirectoryIsDamaged(t *testing.T) {
 	has(t, ix, "a", "2")
 }
 
+// What no image uses any more is removed, from memory and disk.
+func TestRepositoriesThatNobodyAsksForAreForgotten(t *testing.T) {
+	w := newWorld(t)
+	w.publish(suite{}, "a 1")
+	dir := t.TempDir()
+	d := w.watcher(dir)
+	used, left := w.repo(), w.repo()
+	left.Architectures = []string{"amd64", "i386"}
+	round := func(repos ...inventory.Repository) *Snapshot {
+		s, err := d.Round(t.Context(), imageOf(repos, "a 1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	round(used, left)
+	w.write(filepath.Join(dir, "of others", "file"), nil)
+	if err := os.Chtimes(filepath.Join(dir, "of others"), time.Time{}, w.now); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		w.later(keepFor / 2)
+		round(used)
+	}
+	dirs, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(dirs) != 2 || filepath.Base(dirs[0]) != keyOf(used) || filepath.Base(dirs[1]) != "of others" || len(d.entries) != 1 {
+		t.Errorf("%v, %v, %d in memory: want %s, and what is not ours", dirs, err, len(d.entries), keyOf(used))
+	}
+	for _, ix := range round(used, left).Indexes(imageOf([]inventory.Repository{left})) {
+		has(t, ix, "a", "1")
+	}
+}
+
+func TestAnImageOfTooManyRepositories(t *testing.T) {
+	w := newWorld(t)
+	w.publish(suite{}, "a 1")
+	d := w.watcher(t.TempDir())
+	repos := make([]inventory.Repository, maxRepositories)
+	for i := range repos {
+		repos[i] = inventory.Repository{Type: inventory.Deb, URI: fmt.Sprintf("ftp://%d", i), Suite: "s/"}
+	}
+	many, one := imageOf(append(repos, w.repo()), "a 0"), imageOf([]inventory.Repository{w.repo()}, "a 0")
+	s, err := d.Round(t.Context(), many)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if errs := s.Errors(many); len(errs) != maxRepositories+1 || !errors.Is(errs[maxRepositories], ErrTooLarge) || w.seen() != "" {
+		t.Errorf("%d errors, the last %v", len(errs), errs[len(errs)-1])
+	}
+	if s, err = d.Round(t.Context(), many, one); err != nil || len(s.Errors(one)) > 0 || len(s.Patches(one)) != 1 {
+		t.Errorf("another image with one of them: %v, %v", s.Errors(one), err)
+	}
+	if s, err = d.Round(t.Context()); err != nil || len(s.Errors(one)) != 1 {
+		t.Errorf("an image that was not asked for has the errors %v, %v", s.Errors(one), err)
+	}
+}
+
 func TestTooLargeAsAWhole(t *testing.T) {
 	sized := func(sizes ...int64) (all []part) {
 		for _, n := range sizes {

@@ -21,7 +21,13 @@ import (
 	"rebuilder/internal/inventory"
 )
 
-const fetchTimeout = 10 * time.Minute // of one file
+const (
+	fetchTimeout = 10 * time.Minute // of one file
+	headTimeout  = 2 * time.Minute  // of one head
+	stallTimeout = time.Minute      // in which nothing comes
+)
+
+var errSlow = errors.New("the server is too slow, or sends nothing")
 
 // validators make a request conditional.
 type validators struct {
@@ -38,7 +44,7 @@ func (v validators) conditional() bool { return v.ETag != "" || v.LastModified !
 
 // fetch asks for a head's file. raw is nil when it is as v says.
 func (w *Watcher) fetch(ctx context.Context, u *url.URL, v validators, limit int64) (raw []byte, now validators, err error) {
-	resp, done, err := w.get(ctx, u, v)
+	resp, done, err := w.get(ctx, u, v, headTimeout)
 	if err != nil {
 		return nil, v, err
 	}
@@ -89,7 +95,7 @@ var errMissing = errors.New("missing")
 
 // download is atomic: what is at to has been checked.
 func (w *Watcher) download(ctx context.Context, u *url.URL, f indexFile, to string) error {
-	resp, done, err := w.get(ctx, u, validators{})
+	resp, done, err := w.get(ctx, u, validators{}, fetchTimeout)
 	if err != nil {
 		return err
 	}
@@ -151,12 +157,20 @@ func sameFile(at string, f indexFile) bool {
 
 func sumOf(raw []byte) string { return fmt.Sprintf("%x", sha256.Sum256(raw)) }
 
-// get makes one request; done must be called when the body has been read.
-func (w *Watcher) get(ctx context.Context, u *url.URL, v validators) (resp *http.Response, done func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+// get makes one request, of which all must have come within a time; done must be called when the body has been read. A
+// server from which nothing comes for a while is given up before that.
+func (w *Watcher) get(ctx context.Context, u *url.URL, v validators, within time.Duration) (resp *http.Response, done func(), err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	giveUp := func() { cancel(errSlow) }
+	whole, stall := time.AfterFunc(within, giveUp), time.AfterFunc(stallTimeout, giveUp)
+	end := func() {
+		whole.Stop()
+		stall.Stop()
+		cancel(nil)
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		cancel()
+		end()
 		return nil, nil, err
 	}
 	req.Header.Set("User-Agent", "rebuilder")
@@ -170,10 +184,33 @@ func (w *Watcher) get(ctx context.Context, u *url.URL, v validators) (resp *http
 	}
 	resp, err = w.client.Do(req)
 	if err != nil {
-		cancel()
+		if errors.Is(context.Cause(ctx), errSlow) {
+			err = fmt.Errorf("GET %s: %w", shownURL(u), errSlow)
+		}
+		end()
 		return nil, nil, err
 	}
-	return resp, func() { _ = resp.Body.Close(); cancel() }, nil
+	body := resp.Body
+	resp.Body = io.NopCloser(&patient{ctx: ctx, r: body, stall: stall})
+	return resp, func() { _ = body.Close(); end() }, nil
+}
+
+// patient reads a body for as long as something comes.
+type patient struct {
+	ctx   context.Context // the request's
+	r     io.Reader
+	stall *time.Timer
+}
+
+func (p *patient) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	if n > 0 {
+		p.stall.Reset(stallTimeout)
+	}
+	if err != nil && errors.Is(context.Cause(p.ctx), errSlow) {
+		err = errSlow
+	}
+	return n, err
 }
 
 // releaseURL is the address of a file beside a repository's release file.

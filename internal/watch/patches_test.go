@@ -100,6 +100,26 @@ func TestOrderIsDpkgs(t *testing.T) {
 	}
 }
 
+func TestPatternsOfPins(t *testing.T) {
+	patterns := aptPatterns{left: 3}
+	for _, c := range []struct {
+		pattern, s string
+		want       bool
+	}{
+		{"libc6", "libc6", true}, {"libc6", "libc6-dev", false}, {"libc*", "libc6-dev", true}, {"lib[ac]?", "libc6", true}, {"[", "[", false}, {"*", "", true},
+		{"/^lib/", "libc6", true}, {"/^lib/", "zlib", false}, {"/(/", "(", false}, {"//", "//", true}, // the last is too short for an expression
+		{"/^lib/", "libc6", false}, // the fourth expression
+	} {
+		if got := patterns.compile(c.pattern)(c.s); got != c.want {
+			t.Errorf("%q matches %q: %v", c.pattern, c.s, got)
+		}
+	}
+	patterns.left = maxRegexps
+	if patterns.compile("/" + strings.Repeat("a?", maxRegexp) + "/")("a") {
+		t.Errorf("a regular expression of more than %d bytes matches", maxRegexp)
+	}
+}
+
 func FuzzCompare(f *testing.F) {
 	f.Add("1:1.0-1", "1.0~rc1")
 	f.Add("a:b", "")

@@ -87,7 +87,7 @@ func installedPin(pins []aptPin, p inventory.Package) (int, bool) {
 		if pin.general || !pin.names(p.Name, p.Source) {
 			continue
 		}
-		if pin.kind == "version" && glob(pin.value, p.Version) || pin.kind == "release" && pin.release["a"] == "now" {
+		if pin.kind == "version" && pin.value(p.Version) || pin.now {
 			return pin.priority, true
 		}
 	}
@@ -101,26 +101,45 @@ func fits(installed, offered, native string) bool {
 
 // aptPin is one stanza of apt preferences.
 type aptPin struct {
-	packages []string
-	general  bool   // for all packages
-	kind     string // version, release or origin
-	value    string // of version and origin
-	release  map[string]string
+	packages []aptName
+	general  bool                         // for all packages
+	kind     string                       // version, release or origin
+	value    func(string) bool            // of version and origin
+	release  map[string]func(string) bool // by the field's letter
+	now      bool                         // of release: what is installed
 	priority int
+}
+
+// aptName is what a pin calls packages by.
+type aptName struct {
+	source  bool
+	matches func(string) bool
 }
 
 // readPins reads the rules of an image that are apt's. Those of kinds that apt does not know either match nothing.
 func readPins(all []inventory.Pin) []aptPin {
 	var pins []aptPin
+	patterns := aptPatterns{left: maxRegexps}
 	for _, p := range all {
 		if p.Type != inventory.Deb {
 			continue
 		}
 		kind, value, _ := strings.Cut(strings.TrimSpace(p.Rule), " ")
-		pin := aptPin{packages: p.Packages, kind: strings.ToLower(kind), value: strings.Trim(strings.TrimSpace(value), `"`), priority: p.Priority}
+		pin := aptPin{kind: strings.ToLower(kind), priority: p.Priority}
 		pin.general = len(p.Packages) == 1 && p.Packages[0] == "*" && pin.kind != "version"
+		for _, name := range p.Packages {
+			name, _, _ = strings.Cut(name, ":any")
+			of, source := strings.CutPrefix(name, "src:")
+			pin.packages = append(pin.packages, aptName{source, patterns.compile(of)})
+		}
 		if pin.kind == "release" {
-			pin.release = releaseFields(value)
+			pin.release = map[string]func(string) bool{}
+			for key, want := range releaseFields(value) {
+				pin.release[key] = patterns.compile(want)
+				pin.now = pin.now || key == "a" && want == "now"
+			}
+		} else {
+			pin.value = patterns.compile(strings.Trim(strings.TrimSpace(value), `"`))
 		}
 		pins = append(pins, pin)
 	}
@@ -147,13 +166,8 @@ func releaseFields(text string) map[string]string {
 
 // names says that a pin is for a package: by its name or a pattern, or by its source ("src:openssl").
 func (p *aptPin) names(name, source string) bool {
-	for _, pattern := range p.packages {
-		pattern, _, _ = strings.Cut(pattern, ":any")
-		if of, ok := strings.CutPrefix(pattern, "src:"); ok {
-			if glob(of, source) {
-				return true
-			}
-		} else if glob(pattern, name) {
+	for _, n := range p.packages {
+		if n.source && n.matches(source) || !n.source && n.matches(name) {
 			return true
 		}
 	}
@@ -163,51 +177,75 @@ func (p *aptPin) names(name, source string) bool {
 func (p *aptPin) matches(ix *Index, o offer) bool {
 	switch p.kind {
 	case "version":
-		return glob(p.value, o.version)
+		return p.value(o.version)
 	case "origin":
 		u, err := url.Parse(ix.Repository.URI)
-		return err == nil && glob(p.value, u.Hostname())
+		return err == nil && p.value(u.Hostname())
 	case "release":
-		return p.release != nil && ix.released(p.release, o)
+		return ix.released(p.release, o)
 	}
 	return false
 }
 
 // released says that all fields of a pin are those of an index's release.
-func (ix *Index) released(fields map[string]string, o offer) bool {
-	for key, want := range fields {
-		ok := false
-		switch key {
-		case "":
-			ok = glob(want, ix.Suite) || glob(want, ix.Codename)
-		case "a":
-			ok = glob(want, ix.Suite)
-		case "n":
-			ok = glob(want, ix.Codename)
-		case "o":
-			ok = glob(want, ix.Origin)
-		case "l":
-			ok = glob(want, ix.Label)
-		case "c":
-			ok = glob(want, o.component)
-		case "v":
-			ok = glob(want, ix.Version)
-		case "b":
-			ok = glob(want, o.arch)
+func (ix *Index) released(fields map[string]func(string) bool, o offer) bool {
+	for letter, want := range fields {
+		if letter == "" && (want(ix.Suite) || want(ix.Codename)) {
+			continue
 		}
-		if !ok {
+		if is, known := ix.field(letter, o); !known || !want(is) {
 			return false
 		}
 	}
 	return len(fields) > 0
 }
 
-// glob matches apt's patterns: of a shell, or a regular expression between slashes.
-func glob(pattern, s string) bool {
-	if len(pattern) > 2 && pattern[0] == '/' && pattern[len(pattern)-1] == '/' {
-		re, err := regexp.Compile(pattern[1 : len(pattern)-1])
-		return err == nil && re.MatchString(s)
+// field is one of a release, by the letter that pins name it with.
+func (ix *Index) field(letter string, o offer) (value string, known bool) {
+	switch letter {
+	case "a":
+		return ix.Suite, true
+	case "n":
+		return ix.Codename, true
+	case "o":
+		return ix.Origin, true
+	case "l":
+		return ix.Label, true
+	case "c":
+		return o.component, true
+	case "v":
+		return ix.Version, true
+	case "b":
+		return o.arch, true
 	}
-	ok, err := path.Match(pattern, s)
-	return err == nil && ok
+	return "", false
+}
+
+// Bounds of regular expressions in the pins of one image: an expression may take a megabyte.
+const (
+	maxRegexps = 100
+	maxRegexp  = 256 // bytes
+)
+
+// aptPatterns makes functions of apt's patterns.
+type aptPatterns struct{ left int } // regular expressions
+
+// compile reads a pattern: of a shell, or a regular expression between slashes. One that is none matches nothing, as
+// does what exceeds the bounds.
+func (a *aptPatterns) compile(pattern string) func(string) bool {
+	if len(pattern) > 2 && pattern[0] == '/' && pattern[len(pattern)-1] == '/' {
+		if a.left--; a.left >= 0 && len(pattern) <= maxRegexp {
+			if re, err := regexp.Compile(pattern[1 : len(pattern)-1]); err == nil {
+				return re.MatchString
+			}
+		}
+		return func(string) bool { return false }
+	}
+	if !strings.ContainsAny(pattern, `*?[\`) {
+		return func(s string) bool { return s == pattern }
+	}
+	return func(s string) bool {
+		ok, err := path.Match(pattern, s)
+		return err == nil && ok
+	}
 }

@@ -1,8 +1,10 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net/url"
 	"sync"
 
 	"rebuilder/internal/inventory"
@@ -18,25 +20,28 @@ type Snapshot struct {
 	memories map[string]*memory
 }
 
-const roundParallel = 4 // repositories asked at once
+const (
+	roundParallel   = 8   // repositories asked at once
+	hostParallel    = 4   // of them, of one server: a slow one does not hold up all others
+	maxRepositories = 100 // of one image
+)
 
 // Round asks every repository of the given images once, however many images use it, for the packages of all of them.
-// What could not be read is told by Snapshot.Errors; the error is ctx's.
+// What could not be read is told by Snapshot.Errors; the error is ctx's. Of an image with more than 100 repositories the
+// first are asked.
 func (w *Watcher) Round(ctx context.Context, images ...*inventory.Inventory) (*Snapshot, error) {
 	w.Want(namesIn(images)...)
-	repos := map[string]inventory.Repository{}
-	for _, inv := range images {
-		for _, r := range inv.Repositories {
-			repos[keyOf(r)] = r
-		}
-	}
 	s := &Snapshot{indexes: map[string]*Index{}, errs: map[string]error{}, memories: map[string]*memory{}}
+	repos := s.repositories(images)
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, roundParallel)
+	all, hosts := make(chan struct{}, roundParallel), slotsByHost(repos)
 	for key, repo := range repos {
 		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
+			host := hosts[hostOf(repo)]
+			host <- struct{}{}
+			defer func() { <-host }()
+			all <- struct{}{}
+			defer func() { <-all }()
 			ix, err := w.State(ctx, repo)
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -44,7 +49,41 @@ func (w *Watcher) Round(ctx context.Context, images ...*inventory.Inventory) (*S
 		})
 	}
 	wg.Wait()
+	w.forget()
 	return s, ctx.Err()
+}
+
+// repositories are those of all images by their keys.
+func (s *Snapshot) repositories(images []*inventory.Inventory) map[string]inventory.Repository {
+	repos := map[string]inventory.Repository{}
+	for _, inv := range images {
+		n := 0
+		s.each(inv, func(key string, repo inventory.Repository) {
+			if n++; n > maxRepositories {
+				s.errs[key] = fmt.Errorf("package repository %s: %w: the image names more than %d, of which this one is not asked", repositoryName(repo), ErrTooLarge, maxRepositories)
+				return
+			}
+			repos[key] = repo
+		})
+	}
+	return repos
+}
+
+func slotsByHost(repos map[string]inventory.Repository) map[string]chan struct{} {
+	slots := map[string]chan struct{}{}
+	for _, repo := range repos {
+		slots[hostOf(repo)] = make(chan struct{}, hostParallel)
+	}
+	return slots
+}
+
+// hostOf is the server that is asked first; empty for an address that is none.
+func hostOf(repo inventory.Repository) string {
+	u, err := url.Parse(cmp.Or(repo.URI, repo.Mirrors))
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 func (s *Snapshot) add(key string, ix *Index, err error) {
@@ -53,6 +92,7 @@ func (s *Snapshot) add(key string, ix *Index, err error) {
 		return
 	}
 	s.indexes[key] = ix
+	delete(s.errs, key) // another image may name too many
 	if ix.Stale != nil {
 		s.errs[key] = ix.Stale
 	}
@@ -76,7 +116,7 @@ func namesIn(images []*inventory.Inventory) []string {
 // missing.
 func (s *Snapshot) Indexes(inv *inventory.Inventory) []*Index {
 	var all []*Index
-	s.each(inv, func(key string) {
+	s.each(inv, func(key string, _ inventory.Repository) {
 		if ix := s.indexes[key]; ix != nil {
 			all = append(all, ix)
 		}
@@ -84,23 +124,26 @@ func (s *Snapshot) Indexes(inv *inventory.Inventory) []*Index {
 	return all
 }
 
-// Errors says what is wrong with an image's repositories: those never read, and those whose index is stale.
+// Errors says what is wrong with an image's repositories: those never read or not asked, and those whose index is stale.
 func (s *Snapshot) Errors(inv *inventory.Inventory) []error {
 	var all []error
-	s.each(inv, func(key string) {
-		if err := s.errs[key]; err != nil {
+	s.each(inv, func(key string, repo inventory.Repository) {
+		switch err := s.errs[key]; {
+		case err != nil:
 			all = append(all, err)
+		case s.indexes[key] == nil:
+			all = append(all, fmt.Errorf("package repository %s: it was not asked in this round", repositoryName(repo)))
 		}
 	})
 	return all
 }
 
-func (s *Snapshot) each(inv *inventory.Inventory, f func(key string)) {
+func (s *Snapshot) each(inv *inventory.Inventory, f func(key string, repo inventory.Repository)) {
 	seen := map[string]bool{}
 	for _, r := range inv.Repositories {
 		if key := keyOf(r); !seen[key] {
 			seen[key] = true
-			f(key)
+			f(key, r)
 		}
 	}
 }
@@ -153,7 +196,7 @@ func (m *memory) put(p inventory.Package, a newest) {
 // memory finds that of images like inv.
 func (s *Snapshot) memory(inv *inventory.Inventory) *memory {
 	lines := []string{inv.Platform, fmt.Sprintf("%#v", inv.Pins)}
-	s.each(inv, func(key string) { lines = append(lines, key) })
+	s.each(inv, func(key string, _ inventory.Repository) { lines = append(lines, key) })
 	like := hashLines(lines)
 	s.mu.Lock()
 	defer s.mu.Unlock()

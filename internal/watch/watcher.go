@@ -49,6 +49,7 @@ type Watcher struct {
 	wanted     map[string]struct{} // nil: every package
 	generation int                 // counts up when wanted grows
 	entries    map[string]*entry
+	forgot     time.Time // when forget looked last
 }
 
 // New returns a watcher. It makes no request.
@@ -134,6 +135,7 @@ func (w *Watcher) State(ctx context.Context, repo inventory.Repository) (*Index,
 		w.log.Warn("package repository not read", "repository", repositoryName(repo), "err", err, "known", e.index != nil)
 	}
 	e.failed, e.asked = err, w.now()
+	_ = os.Chtimes(e.dir, time.Time{}, e.asked) // for forget; there is no directory where there can be no repository
 	return e.answer()
 }
 
@@ -176,8 +178,13 @@ func keyOf(repo inventory.Repository) string {
 		repo.Architectures = sorted(repo.Architectures)
 	}
 	b, _ := json.Marshal(repo) // strings and bytes only: cannot fail
-	return strings.TrimPrefix(hashLines([]string{string(b)}), "sha256:")[:32]
+	return strings.TrimPrefix(hashLines([]string{string(b)}), "sha256:")[:keyLength]
 }
+
+const keyLength = 32
+
+// isKey says that a name is one of keyOf's.
+func isKey(name string) bool { return len(name) == keyLength && strings.Trim(name, "0123456789abcdef") == "" }
 
 func sorted(s []string) []string {
 	s = slices.Clone(s)
