@@ -261,7 +261,7 @@ func at(name, digest string) string {
 func (p *printer) disagreements(all []api.Disagreement) {
 	var rows [][]string
 	for _, d := range all {
-		rows = append(rows, []string{"! " + d.Image, strings.TrimSpace(d.Platform + " " + d.Sentence)})
+		rows = append(rows, []string{"! " + d.Image, api.On(d.Platform, d.Sentence)})
 	}
 	p.titled("Does not fit together", rows)
 }

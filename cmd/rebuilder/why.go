@@ -105,7 +105,7 @@ func (p *printer) platforms(built []api.Edge) {
 			rows = append(rows, []string{e.Platform, at(e.Parent, e.Digest), "by its " + e.Evidence})
 		}
 	}
-	if len(rows) > 0 {
+	if len(rows) > 1 {
 		p.line("By platform")
 		p.table("  ", rows)
 	}

@@ -356,6 +356,8 @@ func rankOf(k graph.EdgeKind) int {
 func (s *search) unread(img Image) string {
 	c, listed := s.listed[img.Digest]
 	switch {
+	case !listed && !img.declared():
+		return notLookedInto
 	case img.Digest == "" && img.Sentence != "":
 		return img.Sentence
 	case img.Digest == "":

@@ -97,6 +97,11 @@ func (v *view) digests() []string {
 			add(ref.Pinned)
 		}
 	}
+	for _, o := range v.found {
+		if o.Digest != "" && o.Kind == store.ObservedImage {
+			out = append(out, o.Digest)
+		}
+	}
 	return out
 }
 
@@ -134,6 +139,10 @@ func (v *view) toDigest(img Image, digest string, on plan.Image) string {
 		how = append(how, "is it")
 	case own.StandsOn(on):
 		how = append(how, "stands on it, proven by its layers")
+	case !img.declared():
+		if said := v.onDigest(img, on); said != "" {
+			how = append(how, said)
+		}
 	}
 	for _, p := range f.Bases[img.Name].Parents {
 		if p.Used == digest {
@@ -152,6 +161,8 @@ func (v *view) toDigest(img Image, digest string, on plan.Image) string {
 func (v *view) unseen(img Image, on plan.Image) string {
 	own, _ := v.fact(img.Name)
 	switch {
+	case !img.declared():
+		return notLookedInto
 	case !own.Exists() && img.Sentence != "":
 		return img.Sentence
 	case len(own.DiffIDs) == 0:

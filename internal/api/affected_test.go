@@ -249,7 +249,9 @@ func TestAffected(t *testing.T) {
 		{"openssl<3.0", "[]", "[]", "[scratch unread deep reg/found:main]"},
 		{"nothing", "[]", "[]", "[scratch unread deep reg/found:main]"},
 		{"zlib<x:y", "[]", "[]", "[u d child apart scratch app unread deep copy reg/found:main]"}, // no version: nothing can be told
-		{digestOf("d").String(), "[d child app unread deep]", "[copy reg/found:main]", "[]"},
+		{digestOf("d").String(), "[d child app unread deep reg/found:main]", "[copy]", "[]"},
+		{digestOf("u").String(), "[u d child app unread deep reg/found:main]", "[copy]", "[]"},
+		{digestOf("child").String(), "[child]", "[]", "[reg/found:main]"},
 		{digestOf("apart").String()[:17], "[apart copy]", "[]", "[reg/found:main]"},
 	} {
 		a, err := r.Affected(t.Context(), c.asked, false)
@@ -416,7 +418,7 @@ func TestAmbiguousDigestIsRefusedAndUnknownOneIsUnknown(t *testing.T) {
 
 func TestFoundImagesAreListedAsUnknown(t *testing.T) {
 	f := small(t)
-	if err := store.SaveObserved(t.Context(), f.Store.Q(), store.Observed{Key: "k", Kind: store.ObservedImage, Place: "reg", Name: "reg/found:main", Digest: "sha256:abc", ChangedAt: 7, Unknown: "platform linux/s390x was not read"}); err != nil {
+	if err := store.SaveObserved(t.Context(), f.Store.Q(), store.Observed{Key: "k", Kind: store.ObservedImage, Place: "reg", Name: "reg/found:main", Digest: digestOf("found").String(), ChangedAt: 7, Unknown: "platform linux/s390x was not read"}); err != nil {
 		t.Fatal(err)
 	}
 	r := f.look(t)
@@ -430,6 +432,9 @@ func TestFoundImagesAreListedAsUnknown(t *testing.T) {
 	}
 	if all.Fleet.Images != 9 || all.Fleet.Observed != 1 {
 		t.Errorf("fleet %+v", all.Fleet)
+	}
+	if a, err := r.Affected(t.Context(), digestOf("found").String(), false); err != nil || a.Has != 1 || a.Found[0].How != "is it" {
+		t.Errorf("its own digest: %+v %v", a, err)
 	}
 	w, err := r.Why(t.Context(), "reg/found:main", "openssl")
 	if err != nil || w.Package == nil || w.Package.Unknown == "" || len(w.Chain) != 2 {

@@ -7,6 +7,7 @@ import (
 
 	"rebuilder/internal/graph"
 	"rebuilder/internal/observe"
+	"rebuilder/internal/plan"
 	"rebuilder/internal/store"
 )
 
@@ -14,6 +15,9 @@ import (
 func declared(k graph.Kind) bool {
 	return k == graph.Upstream || k == graph.Base || k == graph.Application
 }
+
+// notLookedInto is why the contents of an image that was found are not known.
+const notLookedInto = "nobody declared it, so that what is inside is not read"
 
 func (i Image) declared() bool { return declared(graph.Kind(i.Kind)) }
 
@@ -79,12 +83,29 @@ func (v *view) foundSentence(name string, o store.Observed) string {
 		case "older":
 			note = "its layers are those of an older " + e.Parent
 		}
-		said = append(said, strings.TrimSpace(e.Platform+" "+note))
+		said = append(said, On(e.Platform, note))
 	}
 	if o.Unknown != "" {
 		said = append(said, o.Unknown)
 	}
 	return strings.Join(said, "; ")
+}
+
+// onDigest says what an image that nobody declared has to do with a digest, as far as its layers and claims go; empty when
+// they say nothing of it.
+func (v *view) onDigest(img Image, on plan.Image) string {
+	for _, e := range v.snap.World.Graph.Built(img.Name) {
+		parent, _ := v.fact(e.Parent)
+		through := e.Digest != "" && e.Digest == parent.Digest.String() && parent.StandsOn(on)
+		switch {
+		case e.Digest != on.Digest.String() && !through:
+			continue
+		case e.Evidence == graph.FromLayers:
+			return On(e.Platform, "stands on it, proven by its layers")
+		}
+		return On(e.Platform, fmt.Sprintf("stands on it, as its %s claims", e.Evidence))
+	}
+	return ""
 }
 
 // claimed says how an image that is not looked into stands on its parent, as far as the evidence goes.

@@ -139,7 +139,7 @@ func (v *view) disagreements(name string) []string {
 	}
 	for _, d := range g.Subgraph(around...).Disagreements() {
 		if d.Image == name {
-			out = append(out, strings.TrimSpace(d.Platform+" "+d.Sentence))
+			out = append(out, On(d.Platform, d.Sentence))
 		}
 	}
 	return out
@@ -263,6 +263,11 @@ func (r *Reader) packageWhy(ctx context.Context, v *view, img Image, chain []Lin
 	inv, found, err := store.GetInventory(ctx, r.Store.Q(), img.Digest)
 	if err != nil {
 		return w, err
+	}
+	if !found && !img.declared() {
+		w.Unknown = "what is inside " + img.Name + " is not known: " + notLookedInto
+		w.Sentence = w.Unknown
+		return w, nil
 	}
 	if !found {
 		w.Unknown = "what is inside " + Short(img.Digest) + " was not read yet"

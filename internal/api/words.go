@@ -153,6 +153,14 @@ func When(t, now time.Time) string {
 	return s + ", " + Age(now.Sub(t)) + " ago"
 }
 
+// On says of which platform a sentence is; empty: of all.
+func On(platform, sentence string) string {
+	if platform == "" {
+		return sentence
+	}
+	return "on " + platform + " " + sentence
+}
+
 // Short is a digest as people read it: twelve digits.
 func Short(digest string) string {
 	d := strings.TrimPrefix(digest, "sha256:")
