@@ -184,7 +184,9 @@ func keyOf(repo inventory.Repository) string {
 const keyLength = 32
 
 // isKey says that a name is one of keyOf's.
-func isKey(name string) bool { return len(name) == keyLength && strings.Trim(name, "0123456789abcdef") == "" }
+func isKey(name string) bool {
+	return len(name) == keyLength && strings.Trim(name, "0123456789abcdef") == ""
+}
 
 func sorted(s []string) []string {
 	s = slices.Clone(s)
