@@ -50,7 +50,7 @@ func (l *Loop) beat(ctx context.Context, c *catalog.Catalog, o outcome) error {
 			if l.advisories != nil {
 				errs = append(errs, o.save(ctx, q, beatJudge, said(o.judged)))
 			}
-			errs = append(errs, l.beatRefresh(ctx, q, o, f))
+			errs = append(errs, l.beatRefresh(ctx, q, c, o, f))
 		}
 		if c.Forge.URL == "" || len(c.Applications) == 0 {
 			errs = append(errs, store.ForgetWatcher(ctx, q, beatForge))
@@ -72,11 +72,11 @@ func (o outcome) save(ctx context.Context, q store.Querier, name, problem string
 }
 
 // beatRefresh records the last slot that was taken, and as its success when the last base of it was made.
-func (l *Loop) beatRefresh(ctx context.Context, q store.Querier, o outcome, f plan.Facts) error {
+func (l *Loop) beatRefresh(ctx context.Context, q store.Querier, c *catalog.Catalog, o outcome, f plan.Facts) error {
 	if o.refresh.IsZero() {
 		return store.ForgetWatcher(ctx, q, beatRefresh)
 	}
-	last, err := store.LastSlot(ctx, q, refreshSlot)
+	last, err := store.LastSlot(ctx, q, refreshSlot(c.Refresh))
 	if err != nil {
 		return err
 	}

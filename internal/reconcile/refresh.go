@@ -11,21 +11,22 @@ import (
 	"rebuilder/internal/store"
 )
 
-// refreshSlot is the schedule's name in the store.
-const refreshSlot = "refresh"
+// refreshSlot is the schedule's name in the store. A changed one has another name: what would have been a slot of it before is
+// not made up.
+func refreshSlot(r catalog.Refresh) string {
+	return "refresh " + r.Schedule + " " + r.Timezone
+}
 
 // refresh wants every base built fresh when a slot of [refresh] has come since the last one that was taken, and returns when
 // the next one comes: zero when there is no schedule. A slot is taken and wanted in one transaction, once, however often the
 // daemon is killed or started and however many there are.
 func (l *Loop) refresh(ctx context.Context, c *catalog.Catalog, now time.Time) (next time.Time, err error) {
-	last, err := store.LastSlot(ctx, l.store.Q(), refreshSlot)
-	if err != nil {
-		return next, err
-	}
 	if c.Refresh.Schedule == "" {
-		if last != 0 {
-			err = store.ForgetSlot(ctx, l.store.Q(), refreshSlot)
-		}
+		return next, store.ForgetSlots(ctx, l.store.Q(), "")
+	}
+	name := refreshSlot(c.Refresh)
+	last, err := store.LastSlot(ctx, l.store.Q(), name)
+	if err != nil {
 		return next, err
 	}
 	spec, err := schedule.Parse(c.Refresh.Schedule, c.Refresh.Timezone, c.Refresh.Jitter, c.Organization+" "+c.Registry.Address)
@@ -40,7 +41,10 @@ func (l *Loop) refresh(ctx context.Context, c *catalog.Catalog, now time.Time) (
 		slot = now // it begins to count here
 	}
 	return next, l.store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
-		taken, err := store.TakeSlot(ctx, q, refreshSlot, slot.UnixMilli())
+		if err := store.ForgetSlots(ctx, q, name); err != nil {
+			return err
+		}
+		taken, err := store.TakeSlot(ctx, q, name, slot.UnixMilli())
 		if err != nil || !taken || !due {
 			return err
 		}

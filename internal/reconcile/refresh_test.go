@@ -92,6 +92,30 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
+// A schedule that is changed counts from then on: what would have been a slot of it before is not made up.
+func TestAnotherSchedule(t *testing.T) {
+	now := noon()
+	w := newWorld(t, at(now))
+	w.refreshing()
+	w.once()
+	for _, c := range [][2]string{{`"0 3 * * *"`, `"0 5 * * *"`}, {`"0 5 * * *"`, `"0 3 * * *"`}, {`"Europe/Berlin"`, `"Asia/Tokyo"`}} {
+		w.change(c[0], c[1])
+		for range 2 {
+			if w.once(); len(w.wants()) != 0 {
+				t.Errorf("%s instead of %s: at once %+v are wanted", c[1], c[0], w.wants())
+			}
+		}
+		*now = now.Add(2 * time.Hour) // far from any slot of these
+	}
+	*now = now.Add(24 * time.Hour)
+	if w.once(); w.wants()["base/debian"].Wanted != "slot 2026-11-22T18:00:00Z" {
+		t.Errorf("%+v", w.wants())
+	}
+	if h := w.heart("refresh"); h.LastRun != time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC).UnixMilli() {
+		t.Errorf("%+v", h)
+	}
+}
+
 // Two daemons on one database take a slot once.
 func TestTwoDaemonsTakeASlotOnce(t *testing.T) {
 	now := noon()

@@ -97,11 +97,16 @@ func TestSlots(t *testing.T) {
 				t.Errorf("%d: taken %v, last %d, %v", c.at, taken, last, err)
 			}
 		}
-		if err := store.ForgetSlot(t.Context(), st.Q(), "refresh"); err != nil {
-			t.Fatal(err)
-		}
-		if last, err := store.LastSlot(t.Context(), st.Q(), "refresh"); err != nil || last != 0 {
-			t.Errorf("last %d, %v", last, err)
+		for _, c := range []struct {
+			but  string
+			last int64
+		}{{"refresh", 200}, {"another", 0}} {
+			if err := store.ForgetSlots(t.Context(), st.Q(), c.but); err != nil {
+				t.Fatal(err)
+			}
+			if last, err := store.LastSlot(t.Context(), st.Q(), "refresh"); err != nil || last != c.last {
+				t.Errorf("all but %s forgotten: last %d, %v", c.but, last, err)
+			}
 		}
 	})
 }

@@ -73,9 +73,9 @@ func TakeSlot(ctx context.Context, q Querier, name string, at int64) (taken bool
 	return n > 0, err
 }
 
-// ForgetSlot forgets a schedule that is off, so that turning it on again makes up nothing.
-func ForgetSlot(ctx context.Context, q Querier, name string) error {
-	_, err := q.Exec(ctx, `DELETE FROM slot WHERE name=$1`, name)
+// ForgetSlots forgets all schedules but one, "" for all, so that turning one on again makes up nothing.
+func ForgetSlots(ctx context.Context, q Querier, but string) error {
+	_, err := q.Exec(ctx, `DELETE FROM slot WHERE name<>$1`, but)
 	return err
 }
 
