@@ -15,6 +15,7 @@ import (
 
 // applications reads the Dockerfiles of every application at the tip of its branch.
 func (l *looking) applications(ctx context.Context) error {
+	commits := map[string]map[string]bool{} // by repository
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for _, a := range l.c.Applications {
@@ -24,10 +25,20 @@ func (l *looking) applications(ctx context.Context) error {
 				f := l.describe(ctx, l.names, a, i, commit, err)
 				l.set(func() { l.facts.Applications[i.Name] = f })
 			}
+			l.set(func() {
+				if commits[a.Repository] == nil {
+					commits[a.Repository] = map[string]bool{}
+				}
+				commits[a.Repository][commit] = true
+			})
 			return ctx.Err()
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	l.files.only(commits)
+	return nil
 }
 
 var errNoForge = errors.New("the catalog has no [forge], so that its repository cannot be read")
@@ -50,17 +61,9 @@ func (o *Observer) describe(ctx context.Context, known names, a catalog.Applicat
 		f.Problem = problem.Error()
 		return f
 	}
-	src, err := o.Forge.ReadFile(ctx, a.Repository, commit, i.Dockerfile)
-	if errors.Is(err, notify.ErrNotFound) {
-		err = fmt.Errorf("%s has no %s at %.12s", a.Repository, i.Dockerfile, commit)
-	}
+	refs, err := o.needs(ctx, a, i, commit)
 	if err != nil {
 		f.Problem = err.Error()
-		return f
-	}
-	refs, err := openReferences(i.Dockerfile, src, i.Args, i.Target)
-	if err != nil {
-		f.Problem = a.Repository + ": " + err.Error()
 		return f
 	}
 	for _, r := range refs {

@@ -53,6 +53,7 @@ type Observer struct {
 
 	reading singleflight.Group // one read of a digest, however many ask
 	kept    kept
+	files   files
 	layered layered
 }
 

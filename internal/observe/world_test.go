@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"log"
@@ -258,16 +259,21 @@ func (w *world) push(img v1.Image, ref string) v1.Hash {
 	return d
 }
 
-// forge is "repository/path" -> file, at the one commit there is.
+// forge is "repository/path" -> file, at the one commit that there is of them.
 type forge map[string]string
 
 func (f forge) Head(_ context.Context, repo, branch string) (string, error) {
-	for k := range f {
-		if strings.HasPrefix(k, repo+"/") && branch == "main" {
-			return "c0ffee", nil
+	sum, found := sha256.New(), false
+	for _, k := range slices.Sorted(maps.Keys(f)) {
+		if strings.HasPrefix(k, repo+"/") {
+			fmt.Fprintf(sum, "%q %q\n", k, f[k])
+			found = true
 		}
 	}
-	return "", notify.ErrNotFound
+	if !found || branch != "main" {
+		return "", notify.ErrNotFound
+	}
+	return fmt.Sprintf("c0ffee%x", sum.Sum(nil))[:40], nil
 }
 
 func (f forge) ReadFile(_ context.Context, repo, _, path string) ([]byte, error) {
