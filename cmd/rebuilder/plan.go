@@ -242,10 +242,6 @@ func totals(pl api.Plan) string {
 			unknown++
 		}
 	}
-	dispatches := api.Count(count["dispatch"], "dispatch")
-	if count["dispatch"] != 1 {
-		dispatches = fmt.Sprintf("%d dispatches", count["dispatch"])
-	}
 	return fmt.Sprintf("%s, %s, %s, %d not done, %d unknown, of %s.",
-		api.Count(count["rebuild"], "rebuild"), api.Count(count["pull-request"], "pull request"), dispatches, len(pl.NotDone)-unknown, unknown, api.Count(pl.Images, "image"))
+		api.Count(count["rebuild"], "rebuild"), api.Count(count["pull-request"], "pull request"), api.Count(count["dispatch"], "dispatch"), len(pl.NotDone)-unknown, unknown, api.Count(pl.Images, "image"))
 }

@@ -370,6 +370,24 @@ func TestAnImageIsNoPackage(t *testing.T) {
 	}
 }
 
+// Two architectures of one package are two packages: what is newer for one is not for the other.
+func TestNewerIsOfTheSameArchitecture(t *testing.T) {
+	f := newFleet(t)
+	f.add(t, graph.Base, "d", "", false, ssl("1"))
+	d := f.facts.Bases["d"]
+	d.Patches = []plan.Patch{{Patch: patch.Patch{Type: "deb", Package: "libssl3", Architecture: "i386", From: "1", To: "2"}}}
+	f.facts.Bases["d"] = d
+	r := f.look(t)
+	w, err := r.Why(t.Context(), "d", "libssl3")
+	if err != nil || w.Package.Newer != nil {
+		t.Errorf("why: %+v %v", w.Package.Newer, err)
+	}
+	a, err := r.Affected(t.Context(), "libssl3", false)
+	if err != nil || a.Found[0].Newer != nil {
+		t.Errorf("affected: %+v %v", a.Found, err)
+	}
+}
+
 func TestEarlierDigestsAreCountedAlwaysAndListedOnRequest(t *testing.T) {
 	f := small(t)
 	old := &inventory.Inventory{Format: inventory.Format, Digest: digestOf("d, older"), Packages: []inventory.Package{ssl("3.0.1")}}

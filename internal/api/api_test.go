@@ -134,6 +134,7 @@ func TestErrorsHaveCodeAndWayOut(t *testing.T) {
 		{"/api/v1/images?on=base/nothing", api.CodeNotFound, 404},
 		{"/api/v1/images?kind=bases", api.CodeBadRequest, 400},
 		{"/api/v1/images?stale=perhaps", api.CodeBadRequest, 400},
+		{"/api/v1/builds/b-404/log?follow=perhaps", api.CodeBadRequest, 400},
 		{"/api/v1/affected", api.CodeBadRequest, 400},
 		{"/api/v1/affected?of=a%20b", api.CodeBadRequest, 400},
 		{"/api/v1/affected?of=a&all=perhaps", api.CodeBadRequest, 400},

@@ -60,6 +60,11 @@ const followEvery = 300 * time.Millisecond
 
 // buildLog writes a log as text; with ?follow=1 until the build has ended.
 func (s *Server) buildLog(w http.ResponseWriter, r *http.Request) {
+	follow, err := flag(r, "follow")
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	b, err := s.findBuild(r.Context(), r.PathValue("id"))
 	if err != nil {
 		s.fail(w, r, err)
@@ -76,7 +81,6 @@ func (s *Server) buildLog(w http.ResponseWriter, r *http.Request) {
 	}
 	defer f.Close()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	follow := r.URL.Query().Get("follow") != "" && r.URL.Query().Get("follow") != "0"
 	if err := s.copyLog(r.Context(), w, f, b, follow); err != nil {
 		s.d.Log.Debug("log not sent to its end", "build", b.ID, "error", err)
 	}

@@ -143,7 +143,7 @@ func flag(r *http.Request, name string) (bool, error) {
 	}
 	on, err := strconv.ParseBool(text)
 	if err != nil {
-		return false, badRequest("", "%s=%q: want 1 or 0", name, text)
+		return false, badRequest("leave it out for 0", "%s=%q: want 1 or 0", name, text)
 	}
 	return on, nil
 }

@@ -399,7 +399,7 @@ func (v *view) broughtBy(name string, chain []Link, layer int) (by string, prove
 // newer looks for a version that is not in the image: in the package repositories, or already in an image above it.
 func (r *Reader) newer(ctx context.Context, v *view, w *PackageWhy, img Image, chain []Link, have inventory.Package) error {
 	for _, p := range v.patches(img.Name) {
-		if p.Package == have.Name && p.From == have.Version {
+		if p.Package == have.Name && p.From == have.Version && (p.Architecture == have.Architecture || p.Architecture == "") {
 			w.Newer, w.FixedBy = &p, p.FixedBy
 			return nil
 		}
@@ -415,8 +415,12 @@ func (r *Reader) newer(ctx context.Context, v *view, w *PackageWhy, img Image, c
 		if !found {
 			continue
 		}
-		p, has := above.Package(have.Name)
-		if order, err := patch.Compare(p.Type, p.Version, have.Version); has && err == nil && order > 0 {
+		i := slices.IndexFunc(above.Packages, func(p inventory.Package) bool { return p.Name == have.Name && p.Architecture == have.Architecture })
+		if i < 0 {
+			continue
+		}
+		p := above.Packages[i]
+		if order, err := patch.Compare(p.Type, p.Version, have.Version); err == nil && order > 0 {
 			w.Newer = &Patch{Package: p.Name, Architecture: p.Architecture, Source: p.Source, From: have.Version, To: p.Version, Repository: l.Parent, FixedBy: l.Parent}
 			w.FixedBy = l.Parent
 			return nil

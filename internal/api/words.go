@@ -100,10 +100,13 @@ func rank(state string) int {
 	return 0
 }
 
-// Count says a number with its noun: "1 image", "3 images".
+// Count says a number with its noun: "1 image", "3 images", "2 dispatches".
 func Count(n int, noun string) string {
-	if n == 1 {
+	switch {
+	case n == 1:
 		return "1 " + noun
+	case strings.HasSuffix(noun, "ch"):
+		return Thousands(n) + " " + noun + "es"
 	}
 	return Thousands(n) + " " + noun + "s"
 }

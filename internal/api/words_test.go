@@ -36,6 +36,14 @@ func TestWhen(t *testing.T) {
 	}
 }
 
+func TestCount(t *testing.T) {
+	for want, got := range map[string]string{"1 image": api.Count(1, "image"), "0 images": api.Count(0, "image"), "1,200 images": api.Count(1200, "image"), "1 dispatch": api.Count(1, "dispatch"), "2 dispatches": api.Count(2, "dispatch")} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestThousands(t *testing.T) {
 	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000"} {
 		if got := api.Thousands(n); got != want {
