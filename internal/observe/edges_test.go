@@ -77,6 +77,7 @@ func (w *world) edges(seen *observe.World, image string, digests map[string]v1.H
 }
 
 func TestEdgesByEvidence(t *testing.T) {
+	t.Parallel()
 	const fromDebian, fromPython = "FROM HOST/base/debian:stable\n", "FROM HOST/base/python:stable\n"
 	// u1, d1 and p1 are looked at before d2 and p2 are pushed; then comes web.
 	for _, c := range []struct {
@@ -128,6 +129,7 @@ func TestEdgesByEvidence(t *testing.T) {
 		}, "inherits base/python provenance p1\ninherits base/python recipe p2", "its recipe says base/python (Dockerfile:1), now p2; the published image still stands on p1 by its provenance", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.twoBases()
 			w.obs.Forge = forge{"acme/web/Dockerfile": strings.ReplaceAll(c.dockerfile, "HOST", w.host)}
@@ -174,6 +176,7 @@ func TestEdgesByEvidence(t *testing.T) {
 }
 
 func TestEdgesOfEachPlatform(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.twoBases()
 	w.obs.Forge = forge{"acme/web/Dockerfile": "FROM " + w.host + "/upstream/debian:12\nCOPY . /\n"}
@@ -211,6 +214,7 @@ func TestEdgesOfEachPlatform(t *testing.T) {
 }
 
 func TestWhatWeBuiltIsKnown(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.twoBases()
 	u := w.image(nil, files{"u": ""})
@@ -230,6 +234,7 @@ func TestWhatWeBuiltIsKnown(t *testing.T) {
 
 // Images may claim anything; a look goes on.
 func TestClaimsStopNoLook(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.twoBases()
 	d := w.annotate(w.image(nil, files{"d": ""}), "HOST/base/python:stable", v1.Hash{})
@@ -246,6 +251,7 @@ func TestClaimsStopNoLook(t *testing.T) {
 
 // What images were made from is read once a digest, and what may be attached later asked for once a day.
 func TestOriginsAreReadOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.twoBases()
 	d := w.image(nil, files{"d": ""})

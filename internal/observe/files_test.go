@@ -19,6 +19,7 @@ func (c counted) ReadFile(ctx context.Context, repo, commit, path string) ([]byt
 
 // A Dockerfile is read once a commit, and as often as it is built in another way.
 func TestAnApplicationAtRestIsNotReadAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	reads := 0
 	at := func(src string) {

@@ -18,6 +18,7 @@ import (
 )
 
 func TestWhoseAPatchIs(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		build func(w *world)
@@ -64,6 +65,7 @@ func TestWhoseAPatchIs(t *testing.T) {
 		}, map[string]string{"base/debian": "", "base/python": "libfoo 1.0 -> 1.1 of "}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.main.publish("libfoo 1.1", "libbar 1.1")
 			c.build(w)
@@ -103,6 +105,7 @@ func (w *world) sameKeys(c *catalog.Catalog) {
 }
 
 func TestTheKeyOfALookIsThatOfABuild(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, python string
 		first        bool // base/python has no image yet
@@ -115,6 +118,7 @@ func TestTheKeyOfALookIsThatOfABuild(t *testing.T) {
 		{"scratch", "FROM scratch\nCOPY . /\n", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.main.publish("libfoo 1.0")
 			d := w.image(nil, join(debian("libfoo 1.0"), w.main.sources("main")))
@@ -140,6 +144,7 @@ func TestTheKeyOfALookIsThatOfABuild(t *testing.T) {
 }
 
 func TestWhatCannotBeSeenIsUnknown(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.main.publish("libfoo 1.0")
 	d := w.image(nil, join(debian("libfoo 1.0"), w.main.sources("main")))
@@ -170,6 +175,7 @@ func TestWhatCannotBeSeenIsUnknown(t *testing.T) {
 }
 
 func TestAPackageRepositoryThatIsGoneIsSaid(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.main.publish("libfoo 1.1")
 	gone := newRepository(t)
@@ -183,6 +189,7 @@ func TestAPackageRepositoryThatIsGoneIsSaid(t *testing.T) {
 }
 
 func TestPackagesThatAreNotWatchedAreSaid(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		files files
@@ -193,6 +200,7 @@ func TestPackagesThatAreNotWatchedAreSaid(t *testing.T) {
 		{"nothing but files", files{"app": ""}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.push(w.image(nil, c.files), "base/debian:stable")
 			got := w.look(w.twoBases()).Facts.Bases["base/debian"].Stale
@@ -204,6 +212,7 @@ func TestPackagesThatAreNotWatchedAreSaid(t *testing.T) {
 }
 
 func TestRecipesThatCannotBeBuilt(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		spoil func(w *world)
@@ -215,6 +224,7 @@ func TestRecipesThatCannotBeBuilt(t *testing.T) {
 		{"broken .dockerignore", func(w *world) { w.write("python/.dockerignore", "[\n") }, "syntax error"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			cat := w.twoBases()
 			c.spoil(w)
@@ -233,6 +243,7 @@ func TestRecipesThatCannotBeBuilt(t *testing.T) {
 }
 
 func TestParentsThatTheCatalogDoesNotKnow(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.twoBases()
 	w.write("python/Dockerfile", "FROM ubuntu:24.04 AS tools\nFROM HOST/base/debian:12.1\nCOPY --from=tools /x /x\n")
@@ -244,6 +255,7 @@ func TestParentsThatTheCatalogDoesNotKnow(t *testing.T) {
 }
 
 func TestPlatformsMustAgree(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("debian/Dockerfile", "FROM HOST/upstream/debian:12\n")
 	w.write("python/Dockerfile", "FROM HOST/base/debian:stable\n")
@@ -268,6 +280,7 @@ image = "HOST/apps/web:main"
 `
 
 func TestReferencesOfAnApplication(t *testing.T) {
+	t.Parallel()
 	digest := "sha256:" + strings.Repeat("ab", 32)
 	for _, c := range []struct {
 		name, dockerfile, bases string
@@ -287,6 +300,7 @@ func TestReferencesOfAnApplication(t *testing.T) {
 		{"a digest that may be of either", "FROM HOST/base/java@" + digest + "\n", twoChannels, "", "base/java-17 or base/java-21 by digest alone (Dockerfile:1)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			for _, dir := range []string{"debian", "python", "java"} {
 				w.write(dir+"/Dockerfile", "FROM scratch\n")
@@ -325,6 +339,7 @@ channel = "21"
 `
 
 func TestApplicationsThatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		forge forge
@@ -336,6 +351,7 @@ func TestApplicationsThatCannotBeRead(t *testing.T) {
 		{"no forge", nil, "the catalog has no [forge]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			if c.forge != nil {
 				w.obs.Forge = c.forge
@@ -352,6 +368,7 @@ func TestApplicationsThatCannotBeRead(t *testing.T) {
 }
 
 func TestTheGraphSaysWhatIsProven(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	d := w.image(nil, files{"d": ""})
 	w.push(d, "base/debian:stable")
@@ -384,6 +401,7 @@ func (w *world) ours(c *catalog.Catalog, up string) (digest string, recipe strin
 }
 
 func TestWhatAnImageWasMadeFrom(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	d := w.image(nil, files{"u": ""})
 	up := w.push(d, "upstream/debian:12").String()
@@ -402,6 +420,7 @@ func TestWhatAnImageWasMadeFrom(t *testing.T) {
 // A rebuild of a new recipe on a new upstream changed nothing, so that the old image stays. It must not be rebuilt again
 // with each new state of the package repositories.
 func TestARebuildThatChangedNothingSettlesIt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.main.publish("libfoo 1.0")
 	d := w.image(nil, join(debian("libfoo 1.0"), w.main.sources("main")))
@@ -436,6 +455,7 @@ func TestARebuildThatChangedNothingSettlesIt(t *testing.T) {
 }
 
 func TestWhoHasItInHandAndWhatItWasTold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.push(w.image(nil, files{"d": ""}), "base/debian:stable")
 	w.obs.Forge = forge{"acme/web/Dockerfile": "FROM " + w.host + "/base/debian:stable\n"}
@@ -463,6 +483,7 @@ func TestWhoHasItInHandAndWhatItWasTold(t *testing.T) {
 
 // A telling that failed and was made good is no reason to tell again: who only copies has nothing else that ends it.
 func TestATellingThatFailedIsForgottenWhenItSucceeds(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	d := w.push(w.image(nil, files{"d": ""}), "base/debian:stable").String()
 	w.push(w.image(nil, files{"web": ""}), "apps/web:main")
@@ -499,6 +520,7 @@ func TestATellingThatFailedIsForgottenWhenItSucceeds(t *testing.T) {
 
 // What is inside a digest is decoded once, however often it is looked at, and let go when nothing points to it any more.
 func TestLooksRememberWhatIsInside(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	d := w.image(nil, debian("libfoo 1.0"))
 	first := w.push(d, "base/debian:stable")

@@ -8,6 +8,7 @@ import (
 // An application's CI may build with arguments that the catalog does not know: what does not depend on them is known all
 // the same, and what may be a base of ours is said.
 func TestApplicationsBuiltWithUnknownArguments(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ dockerfile, bases, strays, problem string }{
 		"a builder's version":       {"ARG GO\nFROM golang:${GO} AS build\nFROM HOST/base/debian:stable\nCOPY --from=build /a /a\n", "base/debian", "", ""},
 		"a base's tag":              {"ARG TAG\nFROM HOST/base/debian:${TAG}\n", "", "base/debian by build arguments that are not known (Dockerfile:2)", ""},
@@ -16,6 +17,7 @@ func TestApplicationsBuiltWithUnknownArguments(t *testing.T) {
 		"a mistake of another kind": {"FROM HOST/base/debian:stable AS a\nCOPY --from=a / /\n", "", "", "acme/web: Dockerfile:2: circular dependency"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.obs.Forge = forge{"acme/web/Dockerfile": strings.ReplaceAll(c.dockerfile, "HOST", w.host)}
 			w.twoBases()

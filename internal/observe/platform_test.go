@@ -63,6 +63,7 @@ func (w *world) pinned(c *catalog.Catalog, base string) map[string]v1.Hash {
 
 // A builder's platform is the builder's: its manifest is pinned and watched, and the base has no problem.
 func TestABuilderOfAnotherPlatform(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	debian, _, debianArm := w.pair("debian")
 	golang, goAmd, _ := w.pair("go")
@@ -91,6 +92,7 @@ func TestABuilderOfAnotherPlatform(t *testing.T) {
 
 // A builder that is looked into for one base's platform is pinned for that of another base all the same.
 func TestABuilderOfSeveralPlatforms(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	debian, _, _ := w.pair("debian")
 	golang, goAmd, goArm := w.pair("go")
@@ -137,6 +139,7 @@ platform = "linux/arm64"
 
 // A builder that is not there for the platform that is asked for is missing for that base alone, and said to be.
 func TestABuilderWithoutThePlatform(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	debian, _, _ := w.pair("debian")
 	w.pushIndex(debian, "upstream/debian:12")
@@ -154,6 +157,7 @@ func TestABuilderWithoutThePlatform(t *testing.T) {
 }
 
 func TestRecipesOfMixedPlatforms(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ recipe, want string }{
 		"the last stage": {"FROM --platform=linux/amd64 HOST/upstream/debian:12\n", "it is built for linux/arm64, but stands on upstream/debian for linux/amd64 (Dockerfile:1)"},
 		"one reference for two": {"FROM --platform=linux/amd64 HOST/upstream/debian:12 AS build\nFROM HOST/upstream/debian:12\nCOPY --from=build /a /a\n",
@@ -163,6 +167,7 @@ func TestRecipesOfMixedPlatforms(t *testing.T) {
 		"one that is not needed": {"FROM --platform=linux/s390x HOST/upstream/debian:12 AS unused\nFROM HOST/upstream/debian:12\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.write("tool/Dockerfile", c.recipe)
 			got := w.look(w.catalog(cross)).Facts.Bases["base/tool"].Problem
@@ -190,6 +195,7 @@ func parents(seen *observe.World, base string) string {
 
 // What an image has those copy that are built on it counts for them, in a look as in a build.
 func TestONBUILDsOfParents(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	tools := w.image(nil, files{"tool": ""})
 	w.push(tools, "upstream/tools:1")
@@ -224,6 +230,7 @@ func TestONBUILDsOfParents(t *testing.T) {
 
 // Somebody else's image may name anything in its ONBUILDs: it spoils what is built on it, and no look.
 func TestONBUILDsThatCannotBe(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ on, want string }{
 		"what is made from the base": {"COPY --from=HOST/base/python:stable /a /a", "an ONBUILD of what it is built on needs base/python, which is itself made from it"},
 		"the base itself":            {"COPY --from=HOST/base/debian:stable /a /a", "needs base/debian, which is itself made from it"},
@@ -231,6 +238,7 @@ func TestONBUILDsThatCannotBe(t *testing.T) {
 		"an instruction too long":    {"RUN " + strings.Repeat("x", 1<<20), "is too long"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.push(w.onBuild(w.image(nil, files{"d": ""}), strings.ReplaceAll(c.on, "HOST", w.host)), "upstream/debian:12")
 			seen := w.look(w.twoBases())

@@ -9,6 +9,7 @@ import (
 )
 
 func TestWhatChangesARecipe(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		change func(w *world)
@@ -50,6 +51,7 @@ func TestWhatChangesARecipe(t *testing.T) {
 		{"a label", func(w *world) { w.args += "\nlabels = { a = \"b\" }" }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.write("debian/Dockerfile", "FROM HOST/upstream/debian:12\n")
 			w.write("debian/run.sh", "exit 0")
@@ -86,6 +88,7 @@ func (w *world) recipe() string {
 }
 
 func TestLineage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("debian/Dockerfile", "FROM HOST/upstream/debian:12\n")
 	w.write("python/Dockerfile", "FROM HOST/base/debian:stable AS build\nFROM HOST/base/debian:stable\nCOPY --from=build / /\n")

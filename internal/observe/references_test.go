@@ -8,6 +8,7 @@ import (
 // A recipe is read as BuildKit would build it: what it refuses, and what is read by another frontend than Docker's, is a
 // problem of that base and says why.
 func TestRecipesThatCannotBeKnown(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ dockerfile, want string }{
 		"another frontend":        {"# syntax=r.example.com/mopy:1\nFROM HOST/upstream/debian:12\n", "Dockerfile: its # syntax= has r.example.com/mopy:1 read it, not docker/dockerfile"},
 		"what BuildKit refuses":   {"FROM HOST/upstream/debian:12 AS a\nCOPY --from=a / /\n", "Dockerfile:2: circular dependency detected on stage: a"},
@@ -17,6 +18,7 @@ func TestRecipesThatCannotBeKnown(t *testing.T) {
 		"a stage for each system": {"FROM scratch AS base-arm64\nFROM HOST/upstream/debian:12 AS base-amd64\nFROM base-$TARGETARCH\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.write("debian/Dockerfile", c.dockerfile)
 			cat := w.catalog("[[upstream]]\nname = \"upstream/debian\"\nimage = \"HOST/upstream/debian:12\"\n[[base]]\nname = \"base/debian\"\ncontext = \"debian\"\n")
@@ -34,6 +36,7 @@ func TestRecipesThatCannotBeKnown(t *testing.T) {
 
 // The platform of a base in the catalog is the one for which its Dockerfile is read.
 func TestRecipesOfAnotherPlatform(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("debian/Dockerfile", "FROM HOST/upstream/arm:12 AS base-arm64\nFROM HOST/upstream/debian:12 AS base-amd64\nFROM base-$TARGETARCH\n")
 	cat := w.catalog(`[[upstream]]

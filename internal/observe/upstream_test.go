@@ -91,6 +91,7 @@ func (w *world) notDone(p *plan.Plan, image string) plan.NotDone {
 
 // What a reference points to is taken by the rules of plan.Take, with the memory of all looks, and by rollouts as well.
 func TestUpstreamsAreTakenWhenTheyAreReady(t *testing.T) {
+	t.Parallel()
 	const up = "upstream/debian:12"
 	w := newWorld(t)
 	c := w.twoBases()
@@ -143,6 +144,7 @@ func TestUpstreamsAreTakenWhenTheyAreReady(t *testing.T) {
 }
 
 func TestAnUpstreamWhoseTakenDigestIsGone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.twoBases()
 	a, amdA := w.both("A")
