@@ -56,7 +56,7 @@ func (c columns) row(row []string, widths []int) string {
 		b.WriteString(cell + strings.Repeat(" ", widths[i]+gap-visible(cell)))
 		start += widths[i] + gap
 	}
-	if c.width == 0 || start+visible(row[last]) <= c.width {
+	if c.width == 0 || row[last] == "" || start+visible(row[last]) <= c.width {
 		return strings.TrimRight(b.String()+row[last], " ") + "\n"
 	}
 	lead := start

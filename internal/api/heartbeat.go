@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -62,7 +61,7 @@ func stopped(s Status) (out []Need) {
 			continue
 		case w.State == WatcherLate:
 			n.Next = time.Time{}
-			n.Reason = fmt.Sprintf("this watcher stopped: it was due %s ago and has not run since%s", Age(s.Now.Sub(w.NextRun)), after(w.Problem))
+			n.Reason = "this watcher stopped: it did not run when it was due" + after(w.Problem)
 		case w.failing(s.Now) && (w.Name != "reconcile" || s.Problem == ""):
 			n.Reason = "this watcher fails: " + w.Problem
 			if w.LastOK.IsZero() {

@@ -25,7 +25,7 @@ func TestAWatcherThatStoppedIsSeen(t *testing.T) {
 		}
 	}).Body.String()
 	for _, want := range []string{
-		`<span class="state bad">late</span>`, "this watcher stopped: it was due 15 min ago and has not run since", "overdue by 15 min", "who runs the daemon",
+		`<span class="state bad">late</span>`, "this watcher stopped: it did not run when it was due", "overdue by 15 min", "who runs the daemon",
 		`<span class="state bad">failed</span>`, "this watcher never worked: 401 &lt;Unauthorized&gt;", `<span class="state good">ok</span>`, "never", "in 15 h",
 	} {
 		if !strings.Contains(body, want) {

@@ -56,6 +56,7 @@ func (w *World) places(ctx context.Context, q store.Querier, s Scenario) error {
 		{Name: "packages", LastRun: ms(10 * time.Minute), LastOK: ms(10 * time.Minute), NextRun: ms(0)},
 		{Name: "discovery/" + registryHost, LastRun: ms(10 * time.Hour), LastOK: ms(10 * time.Hour), NextRun: ms(4 * time.Hour)},
 		{Name: "discovery/acme", LastRun: ms(time.Hour), LastOK: ms(time.Hour), NextRun: ms(-5 * time.Hour), Error: "api.forge.example.com: 401 Unauthorized"},
+		{Name: "upstreams", LastRun: ms(2 * time.Hour), LastOK: ms(2 * time.Hour), NextRun: ms(110 * time.Minute)},
 		{Name: "refresh", NextRun: ms(-15 * time.Hour)},
 	} {
 		if err := store.SaveWatcher(ctx, q, h); err != nil {
