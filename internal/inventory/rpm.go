@@ -221,7 +221,7 @@ func rpmPackages(files []databaseFile, each func(*rpmdb.PackageInfo) error) erro
 	at, data := filepath.Join(dir, path.Base(files[0].at)), files[0].data
 	switch {
 	case bytes.HasPrefix(data, []byte("SQLite format 3\x00")):
-		return sqliteHeaders(at, header)
+		return sqliteHeaders(at, distinct(files, header))
 	case len(data) == 0: // made, and nothing installed yet
 		return nil
 	case bytes.HasPrefix(data, []byte(ndbMagic)):
@@ -291,6 +291,22 @@ func sqliteHeaders(at string, header func([]byte) error) error {
 		}
 	}
 	return rows.Err()
+}
+
+// distinct ends when headers have more bytes than the files, or are too many: the pages of a hostile SQLite file may be one
+// another's a million times. The other forms are checked for that beforehand.
+func distinct(files []databaseFile, header func([]byte) error) func([]byte) error {
+	left, headers := 0, maxPackages
+	for _, f := range files {
+		left += len(f.data)
+	}
+	return func(blob []byte) error {
+		left, headers = left-len(blob), headers-1
+		if left < 0 || headers < 0 {
+			return damaged("packages that overlap, or more than %d", maxPackages)
+		}
+		return header(blob)
+	}
 }
 
 // rpmHeader reads one header by the library, which reads files: it gets a database that holds this header alone.

@@ -374,6 +374,20 @@ func sqliteOf(t testing.TB, statements ...string) []byte {
 	return b
 }
 
+// Headers that are read again and again have more bytes than there are.
+func TestRPMHeadersThatOverlap(t *testing.T) {
+	read := 0
+	header := distinct([]databaseFile{{data: make([]byte, 70)}, {data: make([]byte, 30)}}, func([]byte) error { read++; return nil })
+	for range 4 {
+		if err := header(make([]byte, 25)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := header(make([]byte, 1)); !errors.Is(err, errDamaged) || read != 4 {
+		t.Errorf("%v after %d headers, want %v", err, read, errDamaged)
+	}
+}
+
 func TestMalformedRPMDatabaseNamesTheLayer(t *testing.T) {
 	_, err := Read(t.Context(), image(t, []entry{text("etc/x", "")}, []entry{text("var/lib/rpm/Packages", "no database")}), "linux/amd64")
 	if err == nil || !strings.Contains(err.Error(), "layer 1: /var/lib/rpm/Packages: ") || !errors.Is(err, errDamaged) {
