@@ -608,4 +608,27 @@ func TestACursorThatEnds(t *testing.T) {
 	}
 }
 
+// A list that goes round in a circle is said at once, and read when it is mended.
+func TestAListInACircle(t *testing.T) {
+	w := newWorld(t)
+	onlyRegistry(w)
+	w.populate()
+	w.registry.breakWith(func(rw http.ResponseWriter, r *http.Request) bool {
+		if hasSuffix(r.URL.Path, "/_catalog") && r.URL.Query().Has("last") {
+			rw.Header().Set("Link", "<"+r.URL.RequestURI()+`>; rel="next"`)
+			fmt.Fprint(rw, `{"repositories":["team/web"]}`)
+			return true
+		}
+		return false
+	})
+	for range 4 {
+		if p := w.slice().Places[0]; p.Complete || p.Requests > 10 || !strings.Contains(p.Problem, "leads to itself") || w.heartbeat(p.Place).Error == "" {
+			t.Errorf("%+v", p)
+		}
+	}
+	w.registry.breakWith(nil)
+	w.complete()
+	w.expect(w.populated()[:6]...)
+}
+
 var _ discover.Forge = (*lister)(nil)
