@@ -236,8 +236,8 @@ func (w *world) build(b catalog.Base, s plan.Step) {
 // applications pins what pull requests would pin, and lets every CI build.
 func (w *world) applications() {
 	w.t.Helper()
-	w.commits++
 	_, facts := w.plan()
+	w.commits++ // a commit's files never change
 	for _, a := range w.c.Applications {
 		for _, i := range a.Images {
 			f := facts.Applications[i.Name]
