@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"path"
@@ -181,6 +182,9 @@ func (d *dnf) sections(file string) []dnfSection {
 // parseINI reads dnf's kind of INI file: "key = value", indented lines go on with the value, and only whole lines are
 // comments.
 func parseINI(data []byte) ([]dnfSection, error) {
+	if err := checkINI(data); err != nil {
+		return nil, err
+	}
 	f, err := ini.LoadSources(ini.LoadOptions{
 		KeyValueDelimiters: "=", ChildSectionDelimiter: "\x00", // no section is another's child
 		AllowPythonMultilineValues: true, IgnoreInlineComment: true, IgnoreContinuation: true, PreserveSurroundedQuote: true,
@@ -200,6 +204,25 @@ func parseINI(data []byte) ([]dnfSection, error) {
 		all = append(all, section)
 	}
 	return all, nil
+}
+
+const maxOptions = 1000 // of one section
+
+// checkINI refuses what the library would take long for: its time goes by the square of the sections, and of the options
+// in each.
+func checkINI(data []byte) error {
+	sections, options := 0, 0
+	for line := range bytes.Lines(data) {
+		if line = bytes.TrimSpace(line); bytes.HasPrefix(line, []byte("[")) {
+			sections, options = sections+1, 0
+		} else if bytes.IndexByte(line, '=') >= 0 {
+			options++
+		}
+		if sections > maxSources || options > maxOptions {
+			return fmt.Errorf("more than %d sections, or %d options in one", maxSources, maxOptions)
+		}
+	}
+	return nil
 }
 
 // boolean reads dnf's idea of true and false; ok is false for neither.

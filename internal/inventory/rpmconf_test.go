@@ -167,6 +167,29 @@ func TestLockedPackagesAreHeld(t *testing.T) {
 	}
 }
 
+func TestParseINIOfGreatNumbers(t *testing.T) {
+	numbered := func(format string, n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, format, i)
+		}
+		return b.String()
+	}
+	for name, c := range map[string]struct {
+		text string
+		want string
+	}{
+		"sections":          {numbered("[s%d]\nk=v\n", maxSources), ""},
+		"too many sections": {numbered("[s%d]\n", maxSources+1), "more than 1000 sections"},
+		"options":           {"[a]\n" + numbered("k%d=v\n", maxOptions) + "[b]\n" + numbered("k%d=v\n", maxOptions), ""},
+		"too many options":  {"[a]\n" + numbered(" k%d =v\n", maxOptions+1), "more than 1000 sections, or 1000 options in one"},
+	} {
+		if _, err := parseINI([]byte(c.text)); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
 func FuzzRPMConfig(f *testing.F) {
 	f.Add("[a]\nbaseurl=http://h/$releasever\n  http://i/${x:-y}\nexclude=a b\n", "bash-0:5.1.8-6.el9.*\n!x\n")
 	f.Add("[main]\nkey=\"\"\"\n`\n[a", "a-1-1\n:-:-")
