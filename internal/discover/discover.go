@@ -117,11 +117,6 @@ type PlaceReport struct {
 	Next     time.Time
 }
 
-// Observed returns all that was ever found and is not forgotten, by kind and name.
-func (d *Discoverer) Observed(ctx context.Context) ([]store.Observed, error) {
-	return store.ObservedAll(ctx, d.cfg.Store.Q())
-}
-
 // HeartbeatPrefix and a place name the heartbeat of its walk.
 const HeartbeatPrefix = "discovery/"
 

@@ -12,8 +12,6 @@ import (
 	"rebuilder/internal/store"
 )
 
-const usualInterval = 6 * time.Hour // between two walks
-
 // scope names all that a catalog says of what to look for in a place. A walk of another scope is due at once.
 func scope(c *catalog.Catalog, p place) string {
 	looksFor := struct {
@@ -35,7 +33,7 @@ func dueAt(w store.Walk, wanted string, every time.Duration) int64 {
 	case w.Scope != wanted:
 		return w.NotBefore
 	case w.Phase == store.Complete && w.EndedAt > 0:
-		return max(w.EndedAt+or(every, usualInterval).Milliseconds(), w.NotBefore)
+		return max(w.EndedAt+every.Milliseconds(), w.NotBefore)
 	}
 	return w.NextAt
 }

@@ -358,7 +358,7 @@ func (w *world) complete() map[string]discover.PlaceReport {
 // rows are what is observed, in words.
 func (w *world) rows() []string {
 	w.t.Helper()
-	all, err := w.discoverer().Observed(w.t.Context())
+	all, err := store.ObservedAll(w.t.Context(), w.store.Q())
 	w.must(err)
 	var out []string
 	for _, o := range all {
@@ -395,7 +395,7 @@ func (w *world) expect(want ...string) {
 
 func (w *world) row(name string) store.Observed {
 	w.t.Helper()
-	all, err := w.discoverer().Observed(w.t.Context())
+	all, err := store.ObservedAll(w.t.Context(), w.store.Q())
 	w.must(err)
 	i := slices.IndexFunc(all, func(o store.Observed) bool { return strings.HasSuffix(o.Name, "/"+name) })
 	if i < 0 {
