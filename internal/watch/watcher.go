@@ -25,7 +25,7 @@ type Config struct {
 	Client *http.Client
 	// Log gets what was found and what was refused; nothing is logged when nil.
 	Log *slog.Logger
-	// MaxBytes bounds one Packages file, compressed and decompressed; 512 MiB when zero.
+	// MaxBytes bounds what is fetched of one repository, and each of its files decompressed; 512 MiB when zero.
 	MaxBytes int64
 	// MaxAge is how long an answer of State serves again without a request; 0 asks each time.
 	MaxAge time.Duration
