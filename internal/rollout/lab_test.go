@@ -384,6 +384,16 @@ func (l *lab) last() (store.Rollout, map[string]store.Node) {
 	return ros[0], m
 }
 
+// newest is what the newest rollout that had an image in hand made of it.
+func (l *lab) newest(image string) store.Node {
+	l.t.Helper()
+	nodes, err := store.LastNodes(context.Background(), l.store.Q(), image, 1)
+	if err != nil || len(nodes) == 0 {
+		l.t.Fatalf("%s was in no rollout: %v", image, err)
+	}
+	return nodes[0]
+}
+
 func (l *lab) plan() *plan.Plan {
 	l.t.Helper()
 	p, err := l.loop.Plan(context.Background())

@@ -61,7 +61,21 @@ func (w *Watcher) fetch(ctx context.Context, u *url.URL, v validators, limit int
 	if err != nil {
 		return nil, v, fmt.Errorf("GET %s: %w", shownURL(u), err)
 	}
-	return raw, validators{ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified"), Root: v.Root}, nil
+	return raw, validators{ETag: resp.Header.Get("ETag"), LastModified: lastModified(resp.Header), Root: v.Root}, nil
+}
+
+// restful is how long a file must have been as it is until its date is trusted to change with it: dates have whole
+// seconds, and those of a cluster of servers differ (RFC 9110, section 8.8.2.2).
+const restful = time.Minute
+
+// lastModified is the date of a file, unless it may yet change without getting another one.
+func lastModified(h http.Header) string {
+	modified, err := http.ParseTime(h.Get("Last-Modified"))
+	answered, err2 := http.ParseTime(h.Get("Date"))
+	if err != nil || err2 != nil || answered.Sub(modified) < restful {
+		return ""
+	}
+	return h.Get("Last-Modified")
 }
 
 // missing says that an answer means that there is no such file; object stores say 403.
