@@ -40,16 +40,13 @@ const benchRuns = 3
 func measureGo(ctx context.Context, goTool, root string) ([]Measure, error) {
 	var all []Measure
 	for _, b := range goBenchmarks() {
-		cmd := exec.CommandContext(ctx, goTool, "test", "-run", "^$", "-bench", "^"+b.function+"$", "-count", strconv.Itoa(benchRuns), b.pkg)
-		cmd.Dir = root
-		cmd.WaitDelay = time.Second
-		out, err := cmd.CombinedOutput()
+		out, err := runBenchmark(ctx, goTool, root, b.function, b.pkg)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w\n%s", cmd, err, out)
+			return nil, err
 		}
 		took, err := perOperation(out, b.function)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w\n%s", cmd, err, out)
+			return nil, fmt.Errorf("%s in %s: %w\n%s", b.function, b.pkg, err, out)
 		}
 		ms := median(took) / 1e6
 		if b.limit > 0 {
@@ -59,6 +56,19 @@ func measureGo(ctx context.Context, goTool, root string) ([]Measure, error) {
 		}
 	}
 	return all, nil
+}
+
+// runBenchmark returns what go test prints of one benchmark of a package.
+func runBenchmark(ctx context.Context, goTool, root, function, pkg string, flags ...string) ([]byte, error) {
+	args := append([]string{"test", "-run", "^$", "-bench", "^" + function + "$", "-count", strconv.Itoa(benchRuns)}, flags...)
+	cmd := exec.CommandContext(ctx, goTool, append(args, pkg)...)
+	cmd.Dir = root
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	}
+	return out, nil
 }
 
 // perOperation finds the nanoseconds an operation of one benchmark in what go test prints:

@@ -4,25 +4,20 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os/exec"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // measureGraph is what the graph of 100,000 images takes in memory.
 func measureGraph(ctx context.Context, goTool, root string) ([]Measure, error) {
 	const function = "BenchmarkHeap100k"
-	cmd := exec.CommandContext(ctx, goTool, "test", "-run", "^$", "-bench", "^"+function+"$", "-benchtime", "1x", "-count", strconv.Itoa(benchRuns), "./internal/graph")
-	cmd.Dir = root
-	cmd.WaitDelay = time.Second
-	out, err := cmd.CombinedOutput()
+	out, err := runBenchmark(ctx, goTool, root, function, "./internal/graph", "-benchtime", "1x")
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", cmd, err, out)
+		return nil, err
 	}
 	held, err := reported(out, function, "MB")
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", cmd, err, out)
+		return nil, fmt.Errorf("%s: %w\n%s", function, err, out)
 	}
 	return []Measure{atMost(200, "graph of 100,000 images with 1,000,000 edges, in memory", median(held), "MB")}, nil
 }
