@@ -151,16 +151,21 @@ func (s *Snapshot) each(inv *inventory.Inventory, f func(key string, repo invent
 // Patches is the function of that name with an image's own indexes. What many images have in common is compared once.
 func (s *Snapshot) Patches(inv *inventory.Inventory) []Patch {
 	choose := choosers(inv, s.Indexes(inv))
-	seen := s.memory(inv)
+	m := s.memory(inv)
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var patches []Patch
 	for _, p := range inv.Packages {
-		a, ok := seen.get(p)
-		if !ok {
-			a.patch, a.found = newer(p, choose)
-			seen.put(p, a)
+		key := likeness{p.Type, p.Name, p.Version, p.Architecture, p.Source, p.Module, p.Held}
+		found, known := m.answers[key]
+		if !known {
+			if patch, ok := newer(p, choose); ok {
+				found = &patch
+			}
+			m.answers[key] = found
 		}
-		if a.found {
-			patches = append(patches, a.patch)
+		if found != nil {
+			patches = append(patches, *found)
 		}
 	}
 	return patches
@@ -169,28 +174,13 @@ func (s *Snapshot) Patches(inv *inventory.Inventory) []Patch {
 // memory is what was compared already for images with the same repositories and rules.
 type memory struct {
 	mu      sync.Mutex
-	answers map[inventory.Package]newest
+	answers map[likeness]*Patch // nil: there is none
 }
 
-// newest is the answer about one package.
-type newest struct {
-	patch Patch
-	found bool
-}
-
-func (m *memory) get(p inventory.Package) (newest, bool) {
-	p.Layer = 0
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	a, ok := m.answers[p]
-	return a, ok
-}
-
-func (m *memory) put(p inventory.Package, a newest) {
-	p.Layer = 0
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.answers[p] = a
+// likeness is everything that a package manager looks at in an installed package when it chooses.
+type likeness struct {
+	kind, name, version, arch, source, module string
+	held                                      bool
 }
 
 // memory finds that of images like inv.
@@ -202,7 +192,7 @@ func (s *Snapshot) memory(inv *inventory.Inventory) *memory {
 	defer s.mu.Unlock()
 	m, ok := s.memories[like]
 	if !ok {
-		m = &memory{answers: map[inventory.Package]newest{}}
+		m = &memory{answers: map[likeness]*Patch{}}
 		s.memories[like] = m
 	}
 	return m
