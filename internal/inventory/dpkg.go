@@ -86,7 +86,7 @@ func (s statusStanza) read() (p Package, ok bool, err error) {
 		return Package{}, false, fmt.Errorf("a stanza without package or version (package %.100q, version %.100q)", s.Package, s.Version)
 	}
 	p = Package{Type: Deb, Name: s.Package, Version: s.Version, Architecture: s.Architecture, Held: want == "hold"}
-	p.Source, p.SourceVersion = splitSource(s)
+	p.Source, p.SourceVersion = DebianSource(s.Source, s.Package, s.Version)
 	return p, true, nil
 }
 
@@ -101,11 +101,11 @@ func splitStatus(status string) (want, state string, err error) {
 	return f[0], f[2], nil
 }
 
-// splitSource reads "name (version)"; both default to the binary package's.
-func splitSource(s statusStanza) (name, version string) {
-	name, version, _ = strings.Cut(s.Source, "(")
+// DebianSource reads a field Source, "name (version)", of the binary package of that name and version; both default to its.
+func DebianSource(field, ofName, ofVersion string) (name, version string) {
+	name, version, _ = strings.Cut(field, "(")
 	name, version = strings.TrimSpace(name), strings.TrimSuffix(strings.TrimSpace(version), ")")
-	return cmp.Or(name, s.Package), cmp.Or(version, s.Version)
+	return cmp.Or(name, ofName), cmp.Or(version, ofVersion)
 }
 
 // DebianArchitecture is dpkg's name for a platform: "linux/arm/v7" is "armhf".

@@ -127,7 +127,7 @@ func addRPM(p *rpmdb.PackageInfo, add func(Package) error) error {
 		return fmt.Errorf("a package without name, version or release (name %.100q, version %.100q)", p.Name, p.Version)
 	}
 	q := Package{Type: RPM, Name: p.Name, Version: rpmVersion(p.EpochNum(), p.Version+"-"+p.Release), Architecture: p.Arch}
-	q.Source, q.SourceVersion = rpmSource(p.SourceRpm, q)
+	q.Source, q.SourceVersion = RPMSource(p.SourceRpm, q.Name, q.Version)
 	q.Module = rpmModule(p.Modularitylabel)
 	return add(q)
 }
@@ -140,22 +140,23 @@ func rpmVersion(epoch int, versionRelease string) string {
 	return strconv.Itoa(epoch) + ":" + versionRelease
 }
 
-// rpmSource reads the name of a source package's file, "openssl-3.0.7-1.el9.src.rpm". It has no epoch; packages of one
-// build share it, so it is the package's own when version and release are.
-func rpmSource(file string, p Package) (name, version string) {
+// RPMSource reads the name of a source package's file, "openssl-3.0.7-1.el9.src.rpm", of the package of that name and
+// version, which it is taken for when it says nothing. It has no epoch; packages of one build share it, so it is the
+// package's own when version and release are.
+func RPMSource(file, ofName, ofVersion string) (name, version string) {
 	s := strings.TrimSuffix(strings.TrimSuffix(file, ".rpm"), ".src")
 	s = strings.TrimSuffix(s, ".nosrc")
 	release := strings.LastIndexByte(s, '-')
 	if release < 1 {
-		return p.Name, p.Version
+		return ofName, ofVersion
 	}
 	at := strings.LastIndexByte(s[:release], '-')
 	if at < 1 {
-		return p.Name, p.Version
+		return ofName, ofVersion
 	}
 	name, version = s[:at], s[at+1:]
-	if _, own, ok := strings.Cut(p.Version, ":"); ok && own == version {
-		version = p.Version
+	if _, own, ok := strings.Cut(ofVersion, ":"); ok && own == version {
+		version = ofVersion
 	}
 	return name, version
 }
@@ -186,7 +187,7 @@ func readRPMManifest(data []byte, add func(Package) error) error {
 			return fmt.Errorf("line %d: epoch %.20q is not a number", n, f[8])
 		}
 		p := Package{Type: RPM, Name: f[0], Version: rpmVersion(epoch, f[1]), Architecture: f[7]}
-		p.Source, p.SourceVersion = rpmSource(f[9], p)
+		p.Source, p.SourceVersion = RPMSource(f[9], p.Name, p.Version)
 		if err := add(p); err != nil {
 			return err
 		}

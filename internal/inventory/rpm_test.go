@@ -424,7 +424,7 @@ func TestRPMSource(t *testing.T) {
 		{"odd.src.rpm", "libs 2:1.0-1"},
 		{"-1-1.src.rpm", "libs 2:1.0-1"},
 	} {
-		if name, version := rpmSource(c.file, p); name+" "+version != c.want {
+		if name, version := RPMSource(c.file, p.Name, p.Version); name+" "+version != c.want {
 			t.Errorf("%q: got %s %s, want %s", c.file, name, version, c.want)
 		}
 	}

@@ -101,22 +101,9 @@ func readPackages(r io.Reader, component string, wanted func(string) bool, add f
 			continue
 		}
 		o := offer{version: s.Version, arch: s.Architecture, component: component}
-		o.source, o.sourceVersion = sourceOf(s)
+		o.source, o.sourceVersion = inventory.DebianSource(s.Source, s.Package, s.Version)
 		add(strings.Clone(s.Package), o)
 	}
-}
-
-// sourceOf reads "name (version)"; both default to the binary package's.
-func sourceOf(s packageStanza) (name, version string) {
-	name, version, _ = strings.Cut(s.Source, "(")
-	name, version = strings.TrimSpace(name), strings.TrimSuffix(strings.TrimSpace(version), ")")
-	if name == "" {
-		name = s.Package
-	}
-	if version == "" {
-		version = s.Version
-	}
-	return name, version
 }
 
 // decompress opens a Packages file by the extension of its name. Reading more than limit bytes is ErrTooLarge.

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
+
+	"rebuilder/internal/inventory"
 )
 
 const (
@@ -190,25 +192,7 @@ func (f rpmPackage) offer(wanted func(string) bool, add func(string, offer)) err
 		return nil
 	}
 	o := offer{version: f.version, arch: f.arch}
-	o.source, o.sourceVersion = rpmSource(f)
+	o.source, o.sourceVersion = inventory.RPMSource(f.source, f.name, f.version)
 	add(f.name, o)
 	return nil
-}
-
-// rpmSource reads the name of the source package's file. Its epoch is not in there; packages of one build share it.
-func rpmSource(f rpmPackage) (name, version string) {
-	n := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(f.source, ".rpm"), ".src"), ".nosrc")
-	release := strings.LastIndexByte(n, '-')
-	if release < 1 {
-		return f.name, f.version
-	}
-	at := strings.LastIndexByte(n[:release], '-')
-	if at < 1 {
-		return f.name, f.version
-	}
-	name, version = n[:at], n[at+1:]
-	if _, own, ok := strings.Cut(f.version, ":"); ok && own == version {
-		version = f.version
-	}
-	return name, version
 }
