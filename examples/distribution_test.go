@@ -31,7 +31,7 @@ import (
 // and a library whose newer version is published there.
 type distribution interface {
 	url() string
-	library() (name, first, patched string)
+	offers() (name, first, patched string)
 	// publish puts a version of the library into the repository.
 	publish(t *testing.T, version string)
 	// system are the files of an image that has the library's first version.
@@ -62,11 +62,11 @@ func newDebian(t *testing.T) *debian {
 
 func (d *debian) url() string { return d.at }
 
-func (*debian) library() (name, first, patched string) { return "libssl3", "3.0.17-1", "3.0.17-2" }
+func (*debian) offers() (name, first, patched string) { return "libssl3", "3.0.17-1", "3.0.17-2" }
 
 func (d *debian) publish(t *testing.T, version string) {
 	t.Helper()
-	name, _, _ := d.library()
+	name, _, _ := d.offers()
 	deb, err := debrepo.Build(t.Context(), t.TempDir(), debrepo.Package{Name: name, Version: version, Architecture: "amd64"})
 	if err == nil {
 		_, err = d.repo.Publish(t.Context(), deb)
@@ -82,7 +82,7 @@ func (d *debian) system(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, first, _ := d.library()
+	_, first, _ := d.offers()
 	files := d.installed(t, first)
 	files["etc/apt/keyrings/k.gpg"] = string(key)
 	files["etc/apt/sources.list"] = "deb [signed-by=/etc/apt/keyrings/k.gpg] " + d.at + " stable main\n"
@@ -90,7 +90,7 @@ func (d *debian) system(t *testing.T) map[string]string {
 }
 
 func (d *debian) installed(_ *testing.T, version string) map[string]string {
-	name, _, _ := d.library()
+	name, _, _ := d.offers()
 	return map[string]string{"var/lib/dpkg/status": "Package: " + name + "\nStatus: install ok installed\nArchitecture: amd64\nVersion: " + version + "\n\n"}
 }
 
@@ -125,11 +125,11 @@ func newAlpine(t *testing.T) *alpine {
 
 func (a *alpine) url() string { return a.at }
 
-func (*alpine) library() (name, first, patched string) { return "libssl3", "3.5.1-r0", "3.5.2-r0" }
+func (*alpine) offers() (name, first, patched string) { return "libssl3", "3.5.1-r0", "3.5.2-r0" }
 
 func (a *alpine) publish(t *testing.T, version string) {
 	t.Helper()
-	name, _, _ := a.library()
+	name, _, _ := a.offers()
 	archive, err := apk.ArchiveFromIndex(&apk.APKIndex{Description: "main", Packages: []*apk.Package{
 		{Name: name, Version: version, Arch: "x86_64", Origin: "openssl", BuildTime: time.Unix(1_700_000_000, 0), Checksum: make([]byte, 20), Size: 1, InstalledSize: 1, License: "Apache-2.0"},
 	}})
@@ -169,7 +169,7 @@ func (a *alpine) system(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, first, _ := a.library()
+	_, first, _ := a.offers()
 	files := a.installed(t, first)
 	files["etc/apk/keys/"+alpineKey] = string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	files["etc/apk/repositories"] = a.at + "/main\n"
@@ -178,7 +178,7 @@ func (a *alpine) system(t *testing.T) map[string]string {
 }
 
 func (a *alpine) installed(_ *testing.T, version string) map[string]string {
-	name, _, _ := a.library()
+	name, _, _ := a.offers()
 	return map[string]string{"lib/apk/db/installed": "C:Q1AAAAAAAAAAAAAAAAAAAAAAAAAAA=\nP:" + name + "\nV:" + version + "\nA:x86_64\nS:1\nI:1\nT:library\no:openssl\nL:Apache-2.0\n\n"}
 }
 
@@ -212,7 +212,7 @@ func newCentOS(t *testing.T) *centos {
 
 func (c *centos) url() string { return c.at }
 
-func (*centos) library() (name, first, patched string) {
+func (*centos) offers() (name, first, patched string) {
 	return "openssl-libs", "1:3.5.1-1", "1:3.5.1-2"
 }
 
@@ -255,7 +255,7 @@ func (c *centos) publish(t *testing.T, version string) {
 
 func (c *centos) system(t *testing.T) map[string]string {
 	t.Helper()
-	_, first, _ := c.library()
+	_, first, _ := c.offers()
 	files := c.installed(t, first)
 	files["etc/yum.repos.d/centos.repo"] = "[baseos]\nname=BaseOS\nbaseurl=" + c.at + "/$stream/$basearch/os/\ngpgcheck=1\nenabled=1\n"
 	files["etc/dnf/vars/stream"] = "9-stream\n"

@@ -169,7 +169,7 @@ func (w *world) upgraded(family, version string) map[string]string {
 func (w *world) publish(patched bool) {
 	w.t.Helper()
 	for _, d := range w.distributions {
-		_, version, second := d.library()
+		_, version, second := d.offers()
 		if patched {
 			version = second
 		}
