@@ -50,6 +50,27 @@ type Request struct {
 	Labels          map[string]string
 	// GitToken is given to the engine by session for this build only.
 	GitToken string
+	// Secrets are mounted by RUN --mount=type=secret, by id. They are given by session for this build only, and are in no
+	// cache key, log or record but by their names.
+	Secrets map[string][]byte
+
+	// Limits bound each step; zero values do not.
+	Limits Limits
+	// Network of RUN steps; the engine's own when empty.
+	Network Network
+	// RecordNetwork has RUN steps fetch through a proxy of the engine's that notes what they fetch: Result.Fetched. What
+	// is not HTTP does not get through.
+	RecordNetwork bool
+	// Reproducible makes two builds of the same inputs the same, bit for bit, as far as the recipe allows: times in layers
+	// are bounded by SourceDateEpoch, which must be set.
+	Reproducible bool
+	// Cache is where builders share their caches: a reference in a registry, without digest. Empty: nowhere.
+	Cache string
+	// Affinity is what builds that have much in common have in common: the same one goes to the same builder where that is
+	// as good as another.
+	Affinity string
+	// Discard builds and pushes nothing: Result.Digest is zero. It is for trials.
+	Discard bool
 
 	Log      io.Writer  // the human log, plain; may be nil
 	Progress func(Step) // called for each step that starts or ends; may be nil
@@ -62,6 +83,20 @@ type Pin struct {
 	Digest    v1.Hash `json:"digest"`
 }
 
+// Limits bound what each step of a build may take.
+type Limits struct {
+	Memory int64   `json:"memory,omitempty"` // bytes
+	CPUs   float64 `json:"cpus,omitempty"`   // 1.5 is one and a half
+}
+
+// Network is what the RUN steps of a build can reach.
+type Network string
+
+const (
+	NetworkEngine Network = ""     // what the engine gives
+	NetworkNone   Network = "none" // nothing
+)
+
 // Result is what a build made.
 type Result struct {
 	Digest     v1.Hash    `json:"digest"` // platform manifest, pushed to Request.Repository
@@ -70,6 +105,21 @@ type Result struct {
 	Materials  []Material `json:"materials"`
 	Started    time.Time  `json:"started"`
 	Ended      time.Time  `json:"ended"`
+	// Warnings are what the engine says of the Dockerfile.
+	Warnings []Warning `json:"warnings,omitempty"`
+	// Fetched is what RUN steps fetched over HTTP, when that was recorded: of steps from the cache it is not known.
+	Fetched []Material `json:"fetched,omitempty"`
+	// Doubt says why every RUN was keyed by the repositories' state: "no step could be recognised as one that installs
+	// packages"; empty when those that install were.
+	Doubt  string `json:"doubt,omitempty"`
+	Worker string `json:"worker,omitempty"` // the builder that did it, by its name
+}
+
+// Warning is one remark of the engine on a Dockerfile.
+type Warning struct {
+	Text  string   `json:"text"`
+	Lines []string `json:"lines,omitempty"` // "Dockerfile:3: RUN ..."
+	URL   string   `json:"url,omitempty"`   // where it is explained
 }
 
 // Step is one vertex of the build.

@@ -19,6 +19,11 @@ type Catalog struct {
 	Refresh      Refresh
 	Rollout      Rollout
 	Webhooks     []Webhook
+	Workers      []Worker
+	Advisories   []AdvisorySource
+	Scanners     []Scanner
+	Policies     []Policy
+	Exceptions   []Exception
 	Upstreams    []Upstream
 	Bases        []Base
 	Applications []Application
@@ -46,6 +51,109 @@ type Builder struct {
 	Address  string        // "unix:///run/buildkit/buildkitd.sock", "tcp://host:1234"; empty: a managed buildkitd
 	Parallel int           // builds at once; default 2
 	Timeout  time.Duration // of one build; default 1h
+	// Bounds of each step of a build; 0: none.
+	Memory int64   // bytes: "2GiB"
+	CPUs   float64 // 1.5
+	// Disk is how large the managed buildkitd's cache may grow, in bytes; default 20 GiB.
+	Disk int64
+	// Network of RUN steps: "none", or "" for what the builder gives.
+	Network string
+	// RecordNetwork notes what RUN steps fetch over HTTP; what is not HTTP does not get through.
+	RecordNetwork bool
+	// Cache is a repository in which builders share their caches, without tag; empty: nowhere.
+	Cache string
+}
+
+// Worker is one of several BuildKits. [[worker]] With workers, Builder.Address is empty.
+type Worker struct {
+	Name string
+	// Address: "unix:///...", "tcp://host:1234", "ssh://host", "kube-pod://pod?namespace=x", "docker-container://name".
+	Address   string
+	Platforms []string // that it builds for; empty: what it says itself
+	Parallel  int      // builds at once; default Builder.Parallel
+	// Of a tcp address: files with the authority of its certificate, and our own certificate and key.
+	CA, Cert, Key string
+	ServerName    string // that its certificate is for; default the address's host
+	Drain         bool   // gets no new builds
+	Line          int
+}
+
+// AdvisorySource is where advisories, or more facts on them, are read. [[advisories]]
+type AdvisorySource struct {
+	Name string
+	Kind AdvisoryKind // default OSV
+	// One of the two. A path is a directory or a zip file of OSV records, or a single file for the other kinds; a URL is a
+	// zip file, a directory with modified_id.csv below it (an OSV mirror), or a single file.
+	Path, URL  string
+	Ecosystems []string      // of an OSV mirror: "Debian:12", "Go"
+	Interval   time.Duration // between two looks; default 1h
+	Line       int
+}
+
+// AdvisoryKind says what a source of advisories has.
+type AdvisoryKind string
+
+const (
+	OSV           AdvisoryKind = "osv"
+	ExploitedList AdvisoryKind = "kev"  // CISA's catalog of known exploited vulnerabilities, JSON
+	EPSS          AdvisoryKind = "epss" // FIRST's scores, CSV, gzip or not
+	OpenVEX       AdvisoryKind = "openvex"
+)
+
+// Scanner is another scanner, run as a program. [[scanner]]
+type Scanner struct {
+	Name     string        // "trivy" or "grype"
+	Command  string        // default Name, looked up in PATH
+	Database string        // directory of its database; it is never updated by us
+	Timeout  time.Duration // default 5m
+	Memory   int64         // bytes that it may use; default 2 GiB
+	Line     int
+}
+
+// Level says what a rule does.
+type Level string
+
+const (
+	LevelOff     Level = "off"
+	LevelObserve Level = "observe" // shown, and fails nothing
+	LevelEnforce Level = "enforce"
+)
+
+// Policy is a set of rules for some images. [[policy]] All that match apply; for one rule the last that names it wins.
+type Policy struct {
+	Name   string
+	Images []string          // patterns as of path.Match over names in the graph; empty: all
+	Match  map[string]string // labels that an image must have, "owner" among them; empty: all
+	// Severity: vulnerabilities from here on count: "high". Empty: not said.
+	Severity string
+	// OnlyFixable: a vulnerability counts only when there is a fix. Nil: not said.
+	OnlyFixable *bool
+	// Grace is how long a vulnerability may be there, counted from when its fix was known.
+	Grace *time.Duration
+	// Exploited: what is known to be exploited counts whatever its severity; EPSS: so does what is at least as likely.
+	Exploited *bool
+	EPSS      *float64
+	// Vulnerabilities is what the rules above do; Secrets is what secrets do.
+	Vulnerabilities, Secrets Level
+	Rules                    map[string]Level // hygiene, by the rule's id
+	// What hygiene rules need to know.
+	ForbidPackages, RequirePackages, RequireLabels, AllowSetuid []string
+	MaxSize                                                     int64 // bytes
+	MaxAge                                                      time.Duration
+	Line                                                        int
+}
+
+// Exception lets one finding pass for a while. [[exception]]
+type Exception struct {
+	ID       string // "EX-41"
+	Finding  string // advisory or rule: "CVE-2026-1234", "root-user"
+	Images   []string
+	Package  string // empty: any
+	Reason   string
+	Owner    string
+	Approver string
+	Expires  time.Time // its last moment; a date means the end of that day, UTC
+	Line     int
 }
 
 // Watch says how often to look. [watch]
@@ -120,8 +228,27 @@ type Base struct {
 	Platform   string // default "linux/amd64"
 	Labels     map[string]string
 	Owner      string
-	Line       int
+	// Tests are files of tests that are run inside the built image, paths below the catalog's directory.
+	Tests []string
+	// Trial names the applications, by their images' names, that are built on a candidate before it is promoted; TrialCount
+	// picks so many when none is named.
+	Trial      []string
+	TrialCount int
+	// Secrets are given to its build, by id: the name of the environment variable or the file that holds each.
+	Secrets map[string]BuildSecret
+	// Reproducible has two builds of the same inputs be the same, bit for bit, as far as the recipe allows.
+	Reproducible bool
+	// Bounds of its build in place of the builder's; zero: the builder's.
+	Memory        int64
+	CPUs          float64
+	Timeout       time.Duration
+	Network       string
+	RecordNetwork *bool
+	Line          int
 }
+
+// BuildSecret says where the value of a build's secret is: one of the two.
+type BuildSecret struct{ Env, File string }
 
 // Application is a repository that stands on bases. [[application]]
 type Application struct {
@@ -134,6 +261,7 @@ type Application struct {
 	// Workflow is a workflow file for strategy dispatch; it wins over Event.
 	Workflow string
 	Owner    string
+	Labels   map[string]string  // that policies are scoped by; they are put into no image
 	Images   []ApplicationImage // at least one
 	Line     int
 }

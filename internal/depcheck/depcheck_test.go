@@ -57,17 +57,27 @@ var homes = []rule{
 	{
 		why:     "versions are ordered in one place",
 		imports: []string{"github.com/google/osv-scalibr/semantic"},
-		homes:   []string{"internal/patch", "internal/scan"},
+		homes:   []string{"internal/patch", "internal/advisory"},
 	},
 	{
 		why:     "of scalibr, parts are used, and few",
 		imports: []string{"github.com/google/osv-scalibr/..."},
-		homes:   []string{"internal/patch", "internal/scan", "internal/inventory"},
+		homes:   []string{"internal/patch", "internal/advisory", "internal/inventory"},
 	},
 	{
 		why:     "apko's package manager brings the clients of several clouds along: only what it writes is wanted, by tests",
 		imports: []string{"chainguard.dev/apko/pkg/apk/apk", "chainguard.dev/apko/pkg/apk/fs"},
 		tests:   []string{"..."},
+	},
+	{
+		why:     "secrets are found in one place",
+		imports: []string{"github.com/zricethezav/gitleaks/..."},
+		homes:   []string{"internal/secret"},
+	},
+	{
+		why:     "bills of materials and verdicts are written for others in one place each",
+		imports: []string{"github.com/CycloneDX/cyclonedx-go", "github.com/spdx/tools-golang/...", "github.com/owenrumney/go-sarif/...", "github.com/openvex/go-vex/..."},
+		homes:   []string{"internal/sbom", "internal/export"},
 	},
 	{
 		why:     "schedules are read in one place, on a clock that never jumps",
@@ -102,7 +112,7 @@ var frontend = []string{
 // context and reads images.
 var pure = map[string][]string{
 	"internal/graph":      nil,
-	"internal/policy":     nil,
+	"internal/policy":     {"path"},
 	"internal/patch":      {"github.com/google/osv-scalibr/semantic"},
 	"internal/plan":       {"github.com/google/go-containerregistry/pkg/v1"},
 	"internal/dockerfile": frontend,
@@ -119,7 +129,7 @@ var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Ti
 
 // effects are the packages that change or watch the world. They hand values to internal/rollout and never to each
 // other; implementations below them may import the contract above.
-var effects = []string{"internal/build", "internal/watch", "internal/promote", "internal/notify", "internal/registry", "internal/scan"}
+var effects = []string{"internal/build", "internal/watch", "internal/promote", "internal/notify", "internal/registry", "internal/scan", "internal/advisory"}
 
 func TestHomes(t *testing.T) {
 	for _, mistake := range astray(packages(t)) {

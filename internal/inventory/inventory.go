@@ -2,10 +2,14 @@
 // it in, the package repositories it uses, and a fingerprint of its content.
 package inventory
 
-import v1 "github.com/google/go-containerregistry/pkg/v1"
+import (
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
 
 // Format counts how often the stored form of an Inventory came to hold more. One of an older format is read anew.
-const Format = 3
+const Format = 4
 
 // Inventory is everything known about one platform manifest. It is immutable: it is stored by digest and
 // never read twice.
@@ -27,6 +31,60 @@ type Inventory struct {
 	Unknown     []string `json:"unknown,omitempty"`
 	Fingerprint string   `json:"fingerprint"` // "sha256:..." of merged content and normalised config
 	Size        int64    `json:"size"`        // compressed bytes of all layers
+	// Config is what the image says of how it is started.
+	Config Config `json:"config"`
+	// Files are those of the merged file system that rules ask about, by path.
+	Files []File `json:"files,omitempty"`
+	// Secrets are keys and passwords in any layer, deleted files included. They are looked for only when a reader was
+	// given a way to find them; SecretsRead says so.
+	Secrets     []Secret `json:"secrets,omitempty"`
+	SecretsRead bool     `json:"secrets_read,omitempty"`
+}
+
+// Config is the part of an image's configuration that rules, fact sheets and comparisons show.
+type Config struct {
+	User         string            `json:"user,omitempty"`
+	Entrypoint   []string          `json:"entrypoint,omitempty"`
+	Cmd          []string          `json:"cmd,omitempty"`
+	WorkingDir   string            `json:"working_dir,omitempty"`
+	Env          []string          `json:"env,omitempty"`           // names only: values may be secrets
+	ExposedPorts []string          `json:"exposed_ports,omitempty"` // "8080/tcp", sorted
+	Volumes      []string          `json:"volumes,omitempty"`
+	Labels       map[string]string `json:"labels,omitempty"`
+	StopSignal   string            `json:"stop_signal,omitempty"`
+	Healthcheck  bool              `json:"healthcheck,omitempty"`
+	Created      time.Time         `json:"created,omitzero"`
+}
+
+// File is a file that rules ask about.
+type File struct {
+	Path  string `json:"path"`
+	What  string `json:"what"` // Setuid, Setgid, WorldWritable, Shell, PackageManager, Account
+	Layer int    `json:"layer"`
+	// Detail says more: of an account without a password its name.
+	Detail string `json:"detail,omitempty"`
+}
+
+// What files are, for rules.
+const (
+	Setuid         = "setuid"
+	Setgid         = "setgid"
+	WorldWritable  = "world-writable" // a file, or a directory without the sticky bit
+	Shell          = "shell"
+	PackageManager = "package-manager"
+	Account        = "account" // an account that may be logged in to without a password
+)
+
+// Secret is a key or a password in an image. What it is itself is kept nowhere.
+type Secret struct {
+	Rule    string `json:"rule"` // "private-key", "aws-access-token"
+	Title   string `json:"title"`
+	Path    string `json:"path"` // of the file; "config" for what is in the image's configuration or history
+	Line    int    `json:"line,omitempty"`
+	Layer   int    `json:"layer"` // -1: in the configuration
+	Deleted bool   `json:"deleted,omitempty"`
+	Weak    bool   `json:"weak,omitempty"` // the rule is often wrong
+	Mark    string `json:"mark"`           // the same for the same secret, says nothing of it
 }
 
 // OS is what /etc/os-release says.
@@ -51,6 +109,11 @@ type Package struct {
 	Held bool `json:"held,omitempty"`
 	// Module is an RPM package's module and stream, "nodejs:18"; empty for packages of none.
 	Module string `json:"module,omitempty"`
+	// Path is the file that a library package was found in: "/app/server", "/app/lib.jar". Empty for a family with a
+	// database.
+	Path string `json:"path,omitempty"`
+	// Owner is the package of the distribution to whose files Path belongs: its advisories are the distribution's.
+	Owner string `json:"owner,omitempty"`
 }
 
 // Package families, by their type in package URLs (purl).
@@ -58,6 +121,14 @@ const (
 	Deb = "deb"
 	APK = "apk"
 	RPM = "rpm"
+)
+
+// Libraries, by their type in package URLs.
+const (
+	Golang = "golang" // name: module path, version: "v1.2.3"; the standard library is "stdlib"
+	Maven  = "maven"  // name: "group:artifact"
+	NPM    = "npm"    // name: "@scope/name"
+	PyPI   = "pypi"   // name: normalised, "some-package"
 )
 
 // Repository is one package repository that the image itself is configured to use: one suite of a deb archive, one

@@ -18,18 +18,36 @@ const (
 	maxKept      = 32 << 20  // bytes of all those other files
 )
 
+// Option changes how an image is read.
+type Option func(*options)
+
+type options struct {
+	secrets func(path string, content []byte) []Secret
+}
+
+// WithSecrets has find look at each small file of each layer, those that later layers delete included, and at the
+// configuration. find fills in Rule, Title, Line, Weak and Mark. It is called by one goroutine at a time and must not keep
+// content.
+func WithSecrets(find func(path string, content []byte) []Secret) Option {
+	return func(o *options) { o.secrets = find }
+}
+
 // Read reads every layer of an image once and returns what is in the merged file system. Layers are checked against
 // the image's diff ids while they are read. platform ("linux/amd64") must be what the image says of itself; an empty
 // one takes the image's word.
 //
 // An image without a package database has no packages; that is no error. A malformed package database or sources list
 // is one, and names the file and the image's digest.
-func Read(ctx context.Context, img v1.Image, platform string) (*Inventory, error) {
+func Read(ctx context.Context, img v1.Image, platform string, opts ...Option) (*Inventory, error) {
 	digest, err := img.Digest()
 	if err != nil {
 		return nil, err
 	}
-	inv, err := read(ctx, img, platform)
+	o := options{}
+	for _, set := range opts {
+		set(&o)
+	}
+	inv, err := read(ctx, img, platform, o)
 	if err != nil {
 		return nil, fmt.Errorf("inventory of %s: %w", digest, err)
 	}
@@ -37,7 +55,7 @@ func Read(ctx context.Context, img v1.Image, platform string) (*Inventory, error
 	return inv, nil
 }
 
-func read(ctx context.Context, img v1.Image, platform string) (*Inventory, error) {
+func read(ctx context.Context, img v1.Image, platform string, _ options) (*Inventory, error) {
 	cfg, err := img.ConfigFile()
 	if err != nil {
 		return nil, err
