@@ -81,6 +81,8 @@ type Request struct {
 type Pin struct {
 	Reference string  `json:"reference"`
 	Digest    v1.Hash `json:"digest"`
+	// Optional pins need not be used: a build of one target may not reach them.
+	Optional bool `json:"optional,omitempty"`
 }
 
 // Limits bound what each step of a build may take.

@@ -71,3 +71,6 @@ func (r *Report) Failed() (out []Result) {
 type Suite struct {
 	Name string // file name
 }
+
+// Parse reads a suite.
+func Parse(name string, data []byte) (Suite, error) { return Suite{Name: name}, nil }

@@ -206,6 +206,12 @@ func (o *Observer) Base(ctx context.Context, c *catalog.Catalog, b catalog.Base)
 		inv = above[p.Name].inventory
 	}
 	f := plan.Base{Image: now, Recipe: r.hash, Parents: r.parents}
+	var epoch time.Time
+	for _, s := range above {
+		if s.inventory != nil {
+			epoch = later(epoch, s.inventory.Config.Created)
+		}
+	}
 	if inv != nil {
 		snap, err := o.Packages.Round(ctx, inv)
 		if err != nil {
@@ -215,12 +221,14 @@ func (o *Observer) Base(ctx context.Context, c *catalog.Catalog, b catalog.Base)
 		if err != nil {
 			return none, now, err
 		}
-		f.State = s.hash
+		f.State, epoch = s.hash, later(epoch, s.dated)
 	}
 	if err := l.fresh(ctx, b, &f); err != nil {
 		return none, now, err
 	}
-	return l.inputs(b, f), now, ctx.Err()
+	in := l.inputs(b, f)
+	in.Epoch = epoch.UTC().Truncate(time.Second)
+	return in, now, ctx.Err()
 }
 
 // parentsNow looks at all that a base is made from, with what the ONBUILDs of some add to it.

@@ -102,6 +102,7 @@ type state struct {
 	hash  string // empty when the image uses none, or none could be read
 	since time.Time
 	stale string
+	dated time.Time // of the newest index, by its own word
 }
 
 func (o *Observer) state(ctx context.Context, snap *watch.Snapshot, inv *inventory.Inventory) (state, error) {
@@ -122,14 +123,19 @@ func (o *Observer) state(ctx context.Context, snap *watch.Snapshot, inv *invento
 		if err != nil {
 			return s, fmt.Errorf("repository %s: %w", ix.Name(), err)
 		}
-		if t := time.UnixMilli(since); t.After(s.since) {
-			s.since = t
-		}
+		s.since, s.dated = later(s.since, time.UnixMilli(since)), later(s.dated, ix.Date)
 	}
 	if len(indexes) > 0 {
 		s.hash = watch.StateHash(indexes)
 	}
 	return s, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // unwatched says what of an image is not watched, a sentence each; nothing when all of it is.

@@ -221,6 +221,9 @@ type Inputs struct {
 	Parents  []Pinned `json:"parents"`
 	// Fresh is what the last fresh build is known by, or the one that this is; empty: there was none.
 	Fresh string `json:"fresh,omitempty"`
+	// Epoch is the time of the newest of all inputs that have one, which times in the image are bounded by; zero: none has.
+	// It is told by the others, and not part of the key.
+	Epoch time.Time `json:"epoch,omitzero"`
 }
 
 // Pinned is a parent with the digest that a build stands on.

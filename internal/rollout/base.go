@@ -18,7 +18,7 @@ import (
 	"rebuilder/internal/store"
 )
 
-// Base is the life of one base in one rollout: look, build, look inside, promote, release.
+// Base is the life of one base in one rollout: look, build, look inside, judge, test, try, promote, release.
 func (r *Runner) Base(ctx dbos.Context, t Turn) (string, error) {
 	defer r.engine.Track(ctx)()
 	ok, err := r.begin(ctx, t, store.Building, "reads what goes in")
@@ -41,8 +41,14 @@ func (r *Runner) Base(ctx dbos.Context, t Turn) (string, error) {
 	if err != nil || f != nil {
 		return r.failed(ctx, t, in, f, err)
 	}
+	ev, f, err := r.gates(ctx, t, in, made)
+	if err != nil || f != nil {
+		return r.failed(ctx, t, in, f, err)
+	}
 	if err := r.move(ctx, t, store.Move{To: store.Promoting, Reason: "moves " + in.Reference, Rule: "promote",
-		Detail: func(d *store.NodeDetail) { d.Changes, d.Missing, d.Proven = seen.Changes, seen.Missing, seen.Proven }}); err != nil {
+		Detail: func(d *store.NodeDetail) {
+			d.Changes, d.Missing, d.Proven, d.Evidence = seen.Changes, seen.Missing, seen.Proven, ev
+		}}); err != nil {
 		return "", err
 	}
 	_, f, err = step(r, ctx, "promote", func(ctx context.Context) (string, error) { return r.promote(ctx, t, in, made.Digest) })

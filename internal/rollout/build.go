@@ -1,11 +1,14 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +16,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"rebuilder/internal/build"
+	"rebuilder/internal/catalog"
+	"rebuilder/internal/graph"
 	"rebuilder/internal/plan"
 	"rebuilder/internal/store"
 )
@@ -57,40 +62,145 @@ func (r *Runner) buildOnce(ctx context.Context, o order) (made, error) {
 	if m, ok, err := r.reuse(ctx, o); err != nil || ok {
 		return m, err
 	}
-	id := "b-" + strings.TrimPrefix(o.Turn.Rollout, "r-") + "-" + strings.ReplaceAll(o.Turn.Image, "/", "-") + fmt.Sprintf("-%d", o.Turn.Attempt)
-	rec := store.Build{ID: id, Rollout: o.Turn.Rollout, Image: o.Turn.Image, Key: o.Key, State: "running", Started: r.cfg.Now().UnixMilli(),
-		Log: filepath.Join(r.cfg.Logs, id+".log"), Detail: store.BuildDetail{Recipe: o.Inputs.Recipe, State: o.Inputs.State, Parents: parents(o.Inputs)}}
+	req, err := r.request(b, o)
+	if err != nil {
+		return made{}, fail(err.Error())
+	}
+	id := jobID("b", o.Turn, o.Turn.Image)
+	rec := store.Build{ID: id, Rollout: o.Turn.Rollout, Image: o.Turn.Image, Key: o.Key, State: "running", Started: r.cfg.Now().UnixMilli(), Log: r.logPath(id),
+		Detail: store.BuildDetail{Recipe: o.Inputs.Recipe, State: o.Inputs.State, Parents: parents(o.Inputs), Platform: b.Platform, Args: b.Args, Secrets: slices.Sorted(maps.Keys(b.Secrets))}}
 	if err := store.SaveBuild(ctx, r.store.Q(), rec); err != nil {
 		return made{}, err
 	}
 	if err := r.building(ctx, o.Turn, id); err != nil {
 		return made{}, err
 	}
-	log, err := os.OpenFile(rec.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
+	res, err := r.record(ctx, o.Turn, b, rec, req)
+	var be *build.Error
+	switch {
+	case err == nil:
+		return made{res.Digest.String(), id}, nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return made{}, fail(fmt.Sprintf("build took longer than %s ([builder] timeout)", r.timeout(b)))
+	case errors.Is(err, context.Canceled):
+		return made{}, fail("the build was cancelled")
+	case errors.As(err, &be) && be.Lost:
 		return made{}, err
+	case be != nil:
+		return made{}, &failure{State: store.Failed, Reason: be.Reason, Who: "who keeps its recipe"}
+	}
+	return made{}, err
+}
+
+// request is what the builder is asked for.
+func (r *Runner) request(b catalog.Base, o order) (build.Request, error) {
+	c := r.catalog()
+	req := build.Request{
+		Image: b.Name, Dir: b.Context, Dockerfile: b.Dockerfile, Target: b.Target, Args: b.Args, Platform: b.Platform, Labels: b.Labels,
+		Pins: pins(o.Inputs), RepositoryState: o.Inputs.State, Fresh: o.Inputs.Fresh, Repository: b.Image, SourceDateEpoch: o.Inputs.Epoch,
+		Limits: r.limits(b), Network: build.Network(cmp.Or(b.Network, c.Builder.Network)), RecordNetwork: c.Builder.RecordNetwork,
+		Reproducible: b.Reproducible, Affinity: affinity(o.Inputs),
+	}
+	if b.RecordNetwork != nil {
+		req.RecordNetwork = *b.RecordNetwork
+	}
+	if c.Builder.Cache != "" {
+		req.Cache = c.Builder.Cache + ":" + strings.ReplaceAll(b.Name, "/", "-")
+	}
+	if req.Reproducible && req.SourceDateEpoch.IsZero() {
+		req.SourceDateEpoch = undated
+	}
+	for id, s := range b.Secrets {
+		value, err := r.secret(s)
+		if err != nil {
+			return req, fmt.Errorf("secret %s of %s: %w", id, b.Name, err)
+		}
+		if req.Secrets == nil {
+			req.Secrets = map[string][]byte{}
+		}
+		req.Secrets[id] = value
+	}
+	return req, nil
+}
+
+// undated is the time in an image whose inputs have none: the oldest that every archive format can hold.
+var undated = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func (r *Runner) secret(s catalog.BuildSecret) ([]byte, error) {
+	if r.cfg.Gates.Secret == nil {
+		return nil, errors.New("there is nowhere to read it from")
+	}
+	return r.cfg.Gates.Secret(s)
+}
+
+// affinity keeps what stands on one parent on the builder that has it.
+func affinity(in plan.Inputs) string {
+	for _, p := range in.Parents {
+		if p.Kind == graph.Inherits {
+			return p.Digest.String()
+		}
+	}
+	return in.Image
+}
+
+func (r *Runner) limits(b catalog.Base) build.Limits {
+	c := r.catalog().Builder
+	return build.Limits{Memory: cmp.Or(b.Memory, c.Memory), CPUs: cmp.Or(b.CPUs, c.CPUs)}
+}
+
+// timeout is how long one build, or all tests, of a base may take.
+func (r *Runner) timeout(b catalog.Base) time.Duration { return cmp.Or(b.Timeout, r.cfg.Timeout) }
+
+// jobID names what is done in a turn.
+func jobID(kind string, t Turn, what string) string {
+	return kind + "-" + strings.TrimPrefix(t.Rollout, "r-") + "-" + strings.ReplaceAll(what, "/", "-") + fmt.Sprintf("-%d", t.Attempt)
+}
+
+func (r *Runner) logPath(id string) string { return filepath.Join(r.cfg.Logs, id+".log") }
+
+func (r *Runner) openLog(id string) (*os.File, error) {
+	return os.OpenFile(r.logPath(id), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
+// record builds, within the base's time and until its rollout is cancelled, and writes down what came of it. The error is
+// the builder's.
+func (r *Runner) record(ctx context.Context, t Turn, b catalog.Base, rec store.Build, req build.Request) (*build.Result, error) {
+	if err := store.SaveBuild(ctx, r.store.Q(), rec); err != nil {
+		return nil, err
+	}
+	log, err := r.openLog(rec.ID)
+	if err != nil {
+		return nil, err
 	}
 	defer log.Close()
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, r.timeout(b))
 	defer cancel()
-	stop := r.watchCancel(ctx, o.Turn, cancel)
-	res, err := r.builder.Build(ctx, build.Request{
-		ID: fmt.Sprintf("%s-%d", id, rec.Started), Image: b.Name, Dir: b.Context, Dockerfile: b.Dockerfile, Target: b.Target, Args: b.Args, Platform: b.Platform,
-		Labels: b.Labels, Pins: pins(o.Inputs), RepositoryState: o.Inputs.State, Fresh: o.Inputs.Fresh, Repository: b.Image, Log: log,
-	})
+	stop := r.watchCancel(ctx, t, cancel)
+	req.ID, req.Log = fmt.Sprintf("%s-%d", rec.ID, rec.Started), log
+	res, err := r.builder.Build(ctx, req)
 	stop()
 	r.hold()
 	rec.Ended = r.cfg.Now().UnixMilli()
+	ctx = context.WithoutCancel(ctx)
 	if err != nil {
-		return made{}, r.buildFailed(ctx, rec, err)
+		return nil, errors.Join(err, r.recordFailure(ctx, rec, err))
 	}
-	rec.State, rec.Digest, rec.Detail.Steps = "done", res.Digest.String(), len(res.Steps)
+	rec.State, rec.Detail.Steps, rec.Detail.Took = "done", len(res.Steps), res.Steps
+	if !req.Discard {
+		rec.Digest = res.Digest.String()
+	}
+	rec.Detail.Worker, rec.Detail.Doubt, rec.Detail.Warnings, rec.Detail.Materials, rec.Detail.Fetched = res.Worker, res.Doubt, res.Warnings, res.Materials, res.Fetched
 	for _, s := range res.Steps {
 		if s.Cached {
 			rec.Detail.Cached++
 		}
 	}
-	return made{rec.Digest, id}, store.SaveBuild(ctx, r.store.Q(), rec)
+	return res, r.store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
+		if err := store.SaveProvenance(ctx, q, rec.ID, res.Provenance); err != nil {
+			return err
+		}
+		return store.SaveBuild(ctx, q, rec)
+	})
 }
 
 // reuse finds that these very inputs were built before, so that a promotion that was cut off need not build again.
@@ -145,9 +255,8 @@ func (r *Runner) watchCancel(ctx context.Context, t Turn, cancel func()) (stop f
 	return func() { close(done) }
 }
 
-// buildFailed writes the record and says whether it is worth another try.
-func (r *Runner) buildFailed(ctx context.Context, rec store.Build, err error) error {
-	ctx = context.WithoutCancel(ctx)
+// recordFailure writes why a build failed.
+func (r *Runner) recordFailure(ctx context.Context, rec store.Build, err error) error {
 	rec.State, rec.Error = "failed", err.Error()
 	var be *build.Error
 	if errors.As(err, &be) {
@@ -156,16 +265,7 @@ func (r *Runner) buildFailed(ctx context.Context, rec store.Build, err error) er
 			rec.State = "lost"
 		}
 	}
-	if err := store.SaveBuild(ctx, r.store.Q(), rec); err != nil {
-		return err
-	}
-	if be != nil && be.Lost {
-		return err
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fail(fmt.Sprintf("build took longer than %s ([builder] timeout)", r.cfg.Timeout))
-	}
-	return &failure{State: store.Failed, Reason: rec.Error, Who: "who keeps its recipe"}
+	return store.SaveBuild(ctx, r.store.Q(), rec)
 }
 
 func pins(in plan.Inputs) []build.Pin {

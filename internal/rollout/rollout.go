@@ -49,6 +49,7 @@ type Config struct {
 	Log      *slog.Logger
 	// Changed is called after each change of state, to wake the reconcile; may be nil. It must not block.
 	Changed func()
+	Gates   Gates
 }
 
 // Runner carries out rollouts.
@@ -85,6 +86,7 @@ func New(engine *durable.Engine, st *store.Store, facts Facts, b build.Builder, 
 	dbos.RegisterWorkflow(engine.DBOS(), r.Base, dbos.WithWorkflowName("base"), dbos.WithMaxRecoveryAttempts(1000))
 	dbos.RegisterWorkflow(engine.DBOS(), r.Application, dbos.WithWorkflowName("application"), dbos.WithMaxRecoveryAttempts(1000))
 	dbos.RegisterWorkflow(engine.DBOS(), r.Build, dbos.WithWorkflowName("build"), dbos.WithMaxRecoveryAttempts(1000))
+	dbos.RegisterWorkflow(engine.DBOS(), r.Trial, dbos.WithWorkflowName("trial"), dbos.WithMaxRecoveryAttempts(1000))
 	var err error
 	// Nodes hold nothing scarce; builds do.
 	if r.nodes, err = engine.RegisterQueue("nodes", dbos.WithWorkerConcurrency(500)); err != nil {

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
+	"rebuilder/internal/build"
 	"rebuilder/internal/inventory"
 )
 
@@ -110,15 +112,46 @@ type Build struct {
 	Detail  BuildDetail `json:"detail"`
 }
 
-// BuildDetail is the rest of a build's record.
+// BuildDetail is the rest of a build's record: what went in, what was done, what was said.
 type BuildDetail struct {
 	Recipe  string            `json:"recipe"`
 	State   string            `json:"state"`
 	Parents map[string]string `json:"parents"` // graph name -> digest
-	Steps   int               `json:"steps"`
-	Cached  int               `json:"cached"`
-	LogTail []string          `json:"log_tail,omitempty"`
-	Lines   []string          `json:"lines,omitempty"`
+	// Source is the commit or directory that was built: "acme/web@1a2b3c4", empty for a base of the catalog.
+	Source   string            `json:"source,omitempty"`
+	Trial    string            `json:"trial,omitempty"` // the base whose candidate it tried; empty: it was no trial
+	Platform string            `json:"platform,omitempty"`
+	Args     map[string]string `json:"args,omitempty"`
+	Secrets  []string          `json:"secrets,omitempty"` // by name only
+	Worker   string            `json:"worker,omitempty"`
+	Doubt    string            `json:"doubt,omitempty"` // why every RUN was keyed by the repositories' state
+	Steps    int               `json:"steps"`
+	Cached   int               `json:"cached"`
+	Took     []build.Step      `json:"took,omitempty"` // the steps, in the order in which they began
+	Warnings []build.Warning   `json:"warnings,omitempty"`
+	// Materials are the resolved inputs by digest; Fetched is what RUN steps fetched, where that was recorded.
+	Materials []build.Material `json:"materials,omitempty"`
+	Fetched   []build.Material `json:"fetched,omitempty"`
+	LogTail   []string         `json:"log_tail,omitempty"`
+	Lines     []string         `json:"lines,omitempty"`
+}
+
+const maxSteps, maxFetched = 500, 2000 // that are kept of one build
+
+// cut bounds what a build's record holds.
+func (d *BuildDetail) cut() {
+	d.LogTail, d.Lines = boundedLines(d.LogTail), boundedLines(d.Lines)
+	d.Took = d.Took[:min(len(d.Took), maxSteps)]
+	d.Warnings = d.Warnings[:min(len(d.Warnings), maxLines)]
+	d.Materials = d.Materials[:min(len(d.Materials), maxSteps)]
+	d.Fetched = d.Fetched[:min(len(d.Fetched), maxFetched)]
+	d.Took, d.Warnings = slices.Clone(d.Took), slices.Clone(d.Warnings)
+	for i := range d.Took {
+		d.Took[i].Name, d.Took[i].Error = bounded(d.Took[i].Name), bounded(d.Took[i].Error)
+	}
+	for i := range d.Warnings {
+		d.Warnings[i].Text, d.Warnings[i].Lines = bounded(d.Warnings[i].Text), boundedLines(d.Warnings[i].Lines)
+	}
 }
 
 const buildColumns = `id, rollout, image, key, state, started_at, ended_at, digest, log, error, detail`
@@ -132,9 +165,10 @@ func scanBuild(row interface{ Scan(...any) error }) (b Build, err error) {
 }
 
 // SaveBuild writes or replaces a build's record; when it was first written it started. What people read is cut: each
-// text at 2,000 bytes, the log's tail and the lines at the last 100. The whole log is in its file.
+// text at 2,000 bytes, the log's tail and the lines at the last 100, steps at the first 500. The whole log is in its file.
 func SaveBuild(ctx context.Context, q Querier, b Build) error {
-	b.Error, b.Detail.LogTail, b.Detail.Lines = bounded(b.Error), boundedLines(b.Detail.LogTail), boundedLines(b.Detail.Lines)
+	b.Error = bounded(b.Error)
+	b.Detail.cut()
 	d, err := json.Marshal(b.Detail)
 	if err != nil {
 		return err

@@ -53,6 +53,7 @@ type NodeDetail struct {
 	URL     string    `json:"url,omitempty"`     // pull request
 	Number  int       `json:"number,omitempty"`
 	ReadyAt int64     `json:"ready_at,omitempty"` // when its last parent was finished
+	Evidence
 }
 
 // Change is one package that differs between two digests.

@@ -64,7 +64,7 @@ func canonical(ref string) (name string, digested bool, err error) {
 	return name, digested, nil
 }
 
-// unusedPin returns the first pin that no material of the build shows, or nil. BuildKit is silent about a rule that
+// unusedPin returns the first pin that had to be used and that no material of the build shows, or nil. BuildKit is silent about a rule that
 // matched nothing.
 func unusedPin(pins []build.Pin, materials []build.Material) *build.Pin {
 	used := map[string]bool{}
@@ -82,6 +82,9 @@ func unusedPin(pins []build.Pin, materials []build.Material) *build.Pin {
 	}
 	for _, pin := range pins {
 		name, _, err := canonical(pin.Reference)
+		if pin.Optional {
+			continue
+		}
 		if err != nil || !used[name+"@"+pin.Digest.String()] {
 			return &pin
 		}

@@ -1,0 +1,220 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dbos-inc/dbos-transact-golang/dbos"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"rebuilder/internal/build"
+	"rebuilder/internal/catalog"
+	"rebuilder/internal/graph"
+	"rebuilder/internal/plan"
+	"rebuilder/internal/store"
+)
+
+// trialOrder is one dependent to be built on a candidate.
+type trialOrder struct {
+	Turn      Turn   // of the base
+	Candidate string // digest
+	Image     string // the dependent
+}
+
+// trials builds dependents on a candidate, their own repositories unchanged, each on a place of the builds' queue.
+func (r *Runner) trials(ctx dbos.Context, t Turn, candidate string, ev store.Evidence) ([]store.Trial, *failure, error) {
+	names, f, err := step(r, ctx, "choose trials", func(ctx context.Context) ([]string, error) { return r.canaries(ctx, t) })
+	if err != nil || f != nil || len(names) == 0 {
+		return nil, f, err
+	}
+	reason := fmt.Sprintf("is tried by building %s on it", some(slices.Clone(names), 3))
+	if err := r.move(ctx, t, store.Move{To: store.Testing, Reason: reason, Rule: "trial", Detail: func(d *store.NodeDetail) { d.Evidence = ev }}); err != nil {
+		return nil, nil, err
+	}
+	var running []dbos.WorkflowHandle[answer[store.Trial]]
+	for _, name := range names {
+		r.hold()
+		h, err := dbos.RunWorkflow(ctx, r.Trial, trialOrder{t, candidate, name}, dbos.WithWorkflowID(t.ID()+"/trial/"+name), dbos.WithQueue(r.builds))
+		if err != nil {
+			return nil, nil, err
+		}
+		running = append(running, h)
+	}
+	var all []store.Trial
+	for i, h := range running {
+		a, err := h.GetResult(dbos.WithHandlePollingInterval(100 * time.Millisecond))
+		r.hold()
+		if err != nil {
+			return nil, nil, err
+		}
+		if a.Failed != nil {
+			a.Value.Image, a.Value.Outcome, a.Value.Reason = names[i], store.TrialNotTried, a.Failed.Reason
+		}
+		all = append(all, a.Value)
+	}
+	return all, tried(all), nil
+}
+
+// tried says what trials mean for the candidate: one that fails forbids it, and so does it when nobody could try.
+func tried(all []store.Trial) *failure {
+	var failed, not []string
+	for _, t := range all {
+		switch t.Outcome {
+		case store.TrialFailed:
+			failed = append(failed, fmt.Sprintf("%s does not build on it: %s", t.Image, t.Reason))
+		case store.TrialNotTried:
+			not = append(not, fmt.Sprintf("%s: %s", t.Image, t.Reason))
+		}
+	}
+	switch {
+	case len(failed) > 0:
+		return &failure{State: store.Blocked, Reason: strings.Join(failed, "; "), Who: "who keeps its recipe, or the owners of what does not build"}
+	case len(not) == len(all):
+		return &failure{State: store.Failed, Reason: "none of its trials could be made: " + strings.Join(not, "; "), Who: "who keeps rebuilder"}
+	}
+	return nil
+}
+
+// canaries are the dependents that are tried: those that the catalog names, or the first of those that this rollout would
+// tell next.
+func (r *Runner) canaries(ctx context.Context, t Turn) ([]string, error) {
+	b, f := r.base(t.Image)
+	if f != nil {
+		return nil, f
+	}
+	if len(b.Trial) > 0 || b.TrialCount == 0 {
+		return b.Trial, nil
+	}
+	nodes, err := store.Nodes(ctx, r.store.Q(), t.Rollout)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, n := range nodes {
+		if n.Kind == string(graph.Application) && slices.Contains(n.Detail.Step.Parents, t.Image) {
+			names = append(names, n.Image)
+		}
+	}
+	slices.Sort(names)
+	return names[:min(b.TrialCount, len(names))], nil
+}
+
+// Trial is one dependent built on a candidate. Nothing of it is pushed.
+func (r *Runner) Trial(ctx dbos.Context, o trialOrder) (answer[store.Trial], error) {
+	defer r.engine.Track(ctx)()
+	v, f, err := step(r, ctx, "trial", func(ctx context.Context) (store.Trial, error) { return r.trial(ctx, o) })
+	return answer[store.Trial]{v, f}, err
+}
+
+func (r *Runner) trial(ctx context.Context, o trialOrder) (store.Trial, error) {
+	out := store.Trial{Image: o.Image, Outcome: store.TrialNotTried}
+	app, img, f := r.application(o.Image)
+	if f != nil {
+		out.Reason = f.Reason
+		return out, nil
+	}
+	b, f := r.base(o.Turn.Image)
+	if f != nil {
+		return out, f
+	}
+	out.Repository = app.Repository
+	facts, err := r.facts.Application(ctx, r.catalog(), app, img)
+	if err != nil {
+		return out, err
+	}
+	out.Commit = facts.Commit
+	if facts.Problem != "" {
+		out.Reason = facts.Problem
+		return out, nil
+	}
+	if !slices.ContainsFunc(facts.References, func(ref plan.Reference) bool { return ref.Base == b.Name }) {
+		out.Reason = "its Dockerfile does not name " + b.Name
+		return out, nil
+	}
+	began := r.cfg.Now()
+	id, err := r.tryOn(ctx, o, app, img, facts, o.Candidate, "")
+	out.Build, out.Took = id, r.cfg.Now().Sub(began).Milliseconds()
+	var be *build.Error
+	switch {
+	case err == nil:
+		out.Outcome = store.TrialPassed
+		return out, nil
+	case !errors.As(err, &be) || be.Lost:
+		return out, err
+	}
+	out.Outcome, out.Reason = store.TrialFailed, be.Reason
+	before, err := r.facts.Wants(ctx, b)
+	if err != nil || before == (v1.Hash{}) {
+		return out, err
+	}
+	// It may be broken anyway: only what builds on the base of now tells of the candidate.
+	_, err = r.tryOn(ctx, o, app, img, facts, before.String(), "-before")
+	if errors.As(err, &be) && !be.Lost {
+		out.Outcome = store.TrialBroken
+		return out, nil
+	}
+	return out, err
+}
+
+// tryOn builds an application's commit with a digest in the place of the base, and records it as a build.
+func (r *Runner) tryOn(ctx context.Context, o trialOrder, app catalog.Application, img catalog.ApplicationImage, facts plan.Application, digest, suffix string) (id string, err error) {
+	b, f := r.base(o.Turn.Image)
+	if f != nil {
+		return "", f
+	}
+	req, err := r.trialRequest(ctx, b, app, img, facts, digest)
+	if err != nil {
+		return "", err
+	}
+	id = jobID("try", o.Turn, o.Turn.Image+"-"+o.Image) + suffix
+	rec := store.Build{ID: id, Rollout: o.Turn.Rollout, Image: o.Image, State: "running", Started: r.cfg.Now().UnixMilli(), Log: r.logPath(id),
+		Detail: store.BuildDetail{Parents: map[string]string{b.Name: digest}, Source: app.Repository + "@" + facts.Commit, Trial: b.Name, Platform: b.Platform, Args: img.Args}}
+	_, err = r.record(ctx, o.Turn, b, rec, req)
+	return id, err
+}
+
+func (r *Runner) trialRequest(ctx context.Context, b catalog.Base, app catalog.Application, img catalog.ApplicationImage, facts plan.Application, digest string) (build.Request, error) {
+	req := build.Request{
+		Image: img.Name, Git: r.catalog().Forge.CloneURL + "/" + app.Repository + ".git#" + facts.Commit, Dockerfile: img.Dockerfile, Target: img.Target,
+		Args: img.Args, Platform: b.Platform, Limits: r.limits(b), Affinity: b.Name, Discard: true,
+	}
+	if r.cfg.Gates.Token != nil {
+		token, err := r.cfg.Gates.Token(ctx)
+		if err != nil {
+			return req, err
+		}
+		req.GitToken = token
+	}
+	seen := map[string]bool{}
+	for _, ref := range facts.References {
+		name := ref.Reference
+		if ref.Pinned != (v1.Hash{}) {
+			name += "@" + ref.Pinned.String()
+		}
+		to := digest
+		if ref.Base != b.Name {
+			other, f := r.base(ref.Base)
+			if f != nil {
+				continue
+			}
+			h, err := r.facts.Wants(ctx, other)
+			if err != nil {
+				return req, err
+			}
+			to = h.String()
+		}
+		h, err := v1.NewHash(to)
+		if err != nil {
+			return req, err
+		}
+		if !seen[name] {
+			seen[name] = true
+			req.Pins = append(req.Pins, build.Pin{Reference: name, Digest: h, Optional: ref.Base != b.Name})
+		}
+	}
+	return req, nil
+}
