@@ -78,8 +78,15 @@ func measure(ctx context.Context, c config, say func(string)) ([]Measure, error)
 	if err != nil {
 		return nil, err
 	}
-	memory, err := measureGraph(ctx, c.goTool, c.root)
-	return append(append(all, more...), memory...), err
+	all = append(all, more...)
+	for _, group := range []func(ctx context.Context, goTool, root string) ([]Measure, error){measureGraph, measureSchedule} {
+		more, err := group(ctx, c.goTool, c.root)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	return all, nil
 }
 
 // measureWorld is everything that needs a world with a daemon in it.

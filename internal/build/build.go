@@ -69,6 +69,9 @@ type Request struct {
 	// Affinity is what builds that have much in common have in common: the same one goes to the same builder where that is
 	// as good as another.
 	Affinity string
+	// Priority is about how long what waits for this build takes, itself included: its longest chain. Of builds that wait
+	// for a place, one with more goes before those that have not waited so much longer.
+	Priority time.Duration
 	// Discard builds and pushes nothing: Result.Digest is zero. It is for trials.
 	Discard bool
 
