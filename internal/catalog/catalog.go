@@ -125,6 +125,7 @@ type Policy struct {
 	Images []string          // patterns as of path.Match over names in the graph; empty: all
 	Match  map[string]string // labels that an image must have, "owner" among them; empty: all
 	// Severity: vulnerabilities from here on count: "high". Empty: not said.
+	// "unknown" counts all, those whose severity nobody knows, too.
 	Severity string
 	// OnlyFixable: a vulnerability counts only when there is a fix. Nil: not said.
 	OnlyFixable *bool
@@ -145,10 +146,10 @@ type Policy struct {
 
 // Exception lets one finding pass for a while. [[exception]]
 type Exception struct {
-	ID       string // "EX-41"
-	Finding  string // advisory or rule: "CVE-2026-1234", "root-user"
-	Images   []string
-	Package  string // empty: any
+	ID       string   // "ACME-41"; EX- and a number are for those that are asked for by the verb
+	Finding  string   // advisory or rule: "CVE-2026-1234", "root-user"
+	Images   []string // patterns as of path.Match over names in the graph; empty: all
+	Package  string   // empty: any
 	Reason   string
 	Owner    string
 	Approver string
@@ -228,7 +229,7 @@ type Base struct {
 	Platform   string // default "linux/amd64"
 	Labels     map[string]string
 	Owner      string
-	// Tests are files of tests that are run inside the built image, paths below the catalog's directory.
+	// Tests are files of tests that are run inside the built image, absolute, and below the catalog's directory.
 	Tests []string
 	// Trial names the applications, by their images' names, that are built on a candidate before it is promoted; TrialCount
 	// picks so many when none is named.

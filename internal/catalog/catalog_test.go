@@ -5,12 +5,16 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"rebuilder/internal/golden"
+	"rebuilder/internal/policy"
 )
+
+var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 func TestBrokenCatalogs(t *testing.T) {
 	files, err := filepath.Glob("testdata/broken/*.toml")
@@ -24,7 +28,7 @@ func TestBrokenCatalogs(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Chdir("testdata/broken")
-			_, err = Parse(filepath.Base(file), src)
+			_, err = Parse(filepath.Base(file), src, now)
 			var mistakes Errors
 			if !errors.As(err, &mistakes) {
 				t.Fatalf("error %v (%T) is no Errors", err, err)
@@ -44,7 +48,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Parse("testdata/broken/secrets.toml", src)
+	_, err = Parse("testdata/broken/secrets.toml", src, now)
 	for _, secret := range []string{"s3cret", "hunter22", "ghp_"} {
 		if !strings.Contains(string(src), secret) {
 			t.Fatalf("%q is not in the catalog", secret)
@@ -56,7 +60,11 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 }
 
 func TestLoadFull(t *testing.T) {
-	got, err := Load("testdata/full/catalog.toml")
+	src, err := os.ReadFile("testdata/full/catalog.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Parse("testdata/full/catalog.toml", src, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,46 +79,91 @@ func TestLoadFull(t *testing.T) {
 			URL: "https://ghe.example.com/api/v3", CloneURL: "https://ghe.example.com",
 			TokenFile: filepath.Join(dir, "secrets/token"), WebhookSecretEnv: "HOOK",
 		},
-		Builder: Builder{Address: "tcp://builder.example.com:1234", Parallel: 4, Timeout: 30 * time.Minute},
-		Watch:   Watch{Interval: time.Minute},
+		Builder: Builder{
+			Parallel: 4, Timeout: 30 * time.Minute, Memory: 2 << 30, CPUs: 1.5, Disk: 40 << 30, RecordNetwork: true,
+			Cache: "registry.example.com/platform/cache",
+		},
+		Watch: Watch{Interval: time.Minute},
 		Discovery: Discovery{
 			Registries: []string{"registry.example.com/apps", "127.0.0.1:5000"}, Organizations: []string{"acme"}, Interval: 24 * time.Hour,
 			Include: []string{"apps/*", "team-?/*"}, Exclude: []string{"*/cache"},
 		},
 		Refresh: Refresh{Schedule: "30 2 * * 1-5", Timezone: "Europe/Berlin"},
 		Webhooks: []Webhook{
-			{Name: "harbor", Kind: FromHarbor, SecretEnv: "HARBOR_HOOK", Line: 89},
-			{Name: "packages", Kind: FromGHCR, SecretFile: filepath.Join(dir, "secrets/packages"), Line: 94},
+			{Name: "harbor", Kind: FromHarbor, SecretEnv: "HARBOR_HOOK", Line: 104},
+			{Name: "packages", Kind: FromGHCR, SecretFile: filepath.Join(dir, "secrets/packages"), Line: 109},
 		},
 		Rollout: Rollout{RetryAfter: 5 * time.Minute},
+		Workers: []Worker{{
+			Name: "near", Address: "unix:///run/buildkit/buildkitd.sock", Parallel: 4, Line: 114,
+		}, {
+			Name: "far", Address: "tcp://builder.example.com:1234", Platforms: []string{"linux/arm64", "linux/arm/v7"}, Parallel: 8,
+			CA: filepath.Join(dir, "secrets/ca.pem"), Cert: filepath.Join(dir, "secrets/cert.pem"), Key: "/run/secrets/key.pem",
+			ServerName: "buildkitd", Drain: true, Line: 118,
+		}},
+		Advisories: []AdvisorySource{
+			{Name: "debian", Kind: OSV, URL: "https://mirror.example.com/osv", Ecosystems: []string{"Debian:12", "Go"}, Interval: 30 * time.Minute, Line: 129},
+			{Name: "ours", Kind: OSV, Path: filepath.Join(dir, "advisories"), Interval: time.Hour, Line: 135},
+			{Name: "known-exploited", Kind: ExploitedList, Path: "/srv/kev.json", Interval: time.Hour, Line: 139},
+			{Name: "scores", Kind: EPSS, URL: "https://mirror.example.com/epss.csv.gz?date=current", Interval: 24 * time.Hour, Line: 144},
+			{Name: "vendor", Kind: OpenVEX, Path: filepath.Join(dir, "vex/vendor.json"), Interval: time.Hour, Line: 150},
+		},
+		Scanners: []Scanner{
+			{Name: "trivy", Command: "trivy", Timeout: 5 * time.Minute, Memory: 2 << 30, Line: 155},
+			{Name: "grype", Command: "/opt/grype/bin/grype", Database: filepath.Join(dir, "grype"), Timeout: 90 * time.Second, Memory: 512 << 20, Line: 158},
+		},
+		Policies: []Policy{{
+			Name: "everything", Severity: "critical", OnlyFixable: ptr(true), Grace: ptr(14 * 24 * time.Hour), Exploited: ptr(true), EPSS: ptr(0.5),
+			Vulnerabilities: LevelObserve, Secrets: LevelEnforce, Rules: map[string]Level{"root-user": LevelObserve, "shell": LevelOff}, Line: 165,
+		}, {
+			Name: "payments", Images: []string{"shop/*", "base/java", "registry.example.com/other:1"}, Match: map[string]string{"pci": "yes", "owner": "shop"},
+			Severity: "high", OnlyFixable: ptr(false), Grace: ptr(time.Duration(0)), Exploited: ptr(false), EPSS: ptr(1.0),
+			Vulnerabilities: LevelEnforce, Secrets: LevelOff, Rules: map[string]Level{"forbidden-package": LevelEnforce},
+			ForbidPackages: []string{"telnet"}, RequirePackages: []string{"ca-certificates"},
+			RequireLabels: []string{"org.opencontainers.image.source"}, AllowSetuid: []string{"/usr/bin/su"},
+			MaxSize: 1_500_000_000, MaxAge: 36 * time.Hour, Line: 176,
+		}},
+		Exceptions: []Exception{{
+			ID: "ACME-41", Finding: "CVE-2026-1234", Images: []string{"web", "base/*"}, Package: "openssl", Reason: "not reachable",
+			Owner: "platform", Approver: "ada", Expires: time.Date(2027, 3, 31, 23, 59, 59, 0, time.UTC), Line: 196,
+		}, {
+			ID: "past", Finding: "root-user", Reason: "binds port 80", Owner: "web",
+			Expires: time.Date(2024, 2, 29, 23, 59, 59, 0, time.UTC), Line: 206,
+		}, {
+			ID: "to-the-hour", Finding: "GHSA-aaaa-bbbb-cccc", Reason: "freeze", Owner: "web",
+			Expires: time.Date(2026, 12, 24, 11, 0, 0, 0, time.UTC), Line: 213,
+		}},
 		Upstreams: []Upstream{
-			{Name: "upstream/debian", Image: "debian:bookworm-slim", Line: 25},
+			{Name: "upstream/debian", Image: "debian:bookworm-slim", Line: 29},
 		},
 		Bases: []Base{{
 			Name: "base/debian", Image: "registry.example.com/platform/base/debian", Context: filepath.Join(dir, "bases/debian"),
-			Dockerfile: "Dockerfile", Channel: "stable", Platform: "linux/amd64", Line: 29,
+			Dockerfile: "Dockerfile", Channel: "stable", Platform: "linux/amd64", TrialCount: 2, Line: 33,
 		}, {
 			Name: "base/java", Image: "registry.example.com/java", Context: filepath.Join(dir, "bases/java"),
 			Dockerfile: "Containerfile", Target: "jre", Channel: "17", Platform: "linux/arm64", Owner: "platform",
-			Args: map[string]string{"VERSION": "17"}, Labels: map[string]string{"team": "platform"}, Line: 33,
+			Args: map[string]string{"VERSION": "17"}, Labels: map[string]string{"team": "platform"}, Line: 38,
+			Tests: []string{filepath.Join(dir, "tests/java.yaml")}, Trial: []string{"shop/api", "web"},
+			Secrets:      map[string]BuildSecret{"npm": {Env: "NPM_TOKEN"}, "maven.settings": {File: filepath.Join(dir, "secrets/maven")}},
+			Reproducible: true, Memory: 1 << 30, CPUs: 4, Timeout: 2 * time.Hour, Network: "none", RecordNetwork: ptr(false),
 		}},
 		Applications: []Application{{
-			Name: "web", Repository: "acme/web", Branch: "main", Strategy: PullRequest, Line: 46,
-			Images: []ApplicationImage{{Name: "web", Image: "registry.example.com/apps/web:main", Dockerfile: "Dockerfile", Line: 49}},
+			Name: "web", Repository: "acme/web", Branch: "main", Strategy: PullRequest, Line: 60,
+			Images: []ApplicationImage{{Name: "web", Image: "registry.example.com/apps/web:main", Dockerfile: "Dockerfile", Line: 63}},
 		}, {
 			Name: "shop", Repository: "acme/shop", Branch: "trunk", Strategy: Dispatch, Event: "rebuilder", Workflow: "build.yml",
-			Owner: "shop", Line: 51,
+			Owner: "shop", Labels: map[string]string{"pci": "yes"}, Line: 65,
 			Images: []ApplicationImage{{
 				Name: "shop/api", Image: "registry.example.com/apps/shop/api:main", Dockerfile: "api/Dockerfile",
-				Target: "final", Args: map[string]string{"BASE": "x"}, Line: 58,
+				Target: "final", Args: map[string]string{"BASE": "x"}, Line: 73,
 			}, {
-				Name: "shop/front", Image: "registry.example.com/apps/shop/web:main", Dockerfile: "Dockerfile", Line: 63,
+				Name: "shop/front", Image: "registry.example.com/apps/shop/web:main", Dockerfile: "Dockerfile", Line: 78,
 			}},
 		}, {
-			Name: "batch", Repository: "acme/batch", Branch: "main", Strategy: Dispatch, Event: "base-moved", Line: 67,
+			Name: "batch", Repository: "acme/batch", Branch: "main", Strategy: Dispatch, Event: "base-moved", Line: 82,
 			Images: []ApplicationImage{{
 				Name: "batch", Image: "registry.example.com/apps/batch:main", Dockerfile: "docker/Dockerfile",
-				Target: "run", Args: map[string]string{"A": "1"}, Line: 70,
+				Target: "run", Args: map[string]string{"A": "1"}, Line: 85,
 			}},
 		}},
 	}
@@ -123,14 +176,14 @@ func TestLoadFull(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
-	got, err := Parse("catalog.toml", nil)
+	got, err := Parse("catalog.toml", nil, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.Forge != (Forge{}) {
 		t.Errorf("a forge that nobody needs: %+v", got.Forge)
 	}
-	if want := (Builder{Parallel: 2, Timeout: time.Hour}); got.Builder != want {
+	if want := (Builder{Parallel: 2, Timeout: time.Hour, Disk: 20 << 30}); got.Builder != want {
 		t.Errorf("builder %+v, want %+v", got.Builder, want)
 	}
 	if want := (Watch{Interval: 10 * time.Minute, Settle: 10 * time.Minute}); got.Watch != want {
@@ -146,7 +199,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("rollout %+v, want %+v", got.Rollout, want)
 	}
 
-	got, err = Parse("catalog.toml", []byte("[[application]]\nname = \"web\"\nrepository = \"acme/web\"\nimage = \"r.example.com/web:main\"\n"))
+	got, err = Parse("catalog.toml", []byte("[[application]]\nname = \"web\"\nrepository = \"acme/web\"\nimage = \"r.example.com/web:main\"\n"), now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +245,7 @@ func TestTooLargeOrDeep(t *testing.T) {
 		"larger than": strings.Repeat("#", maxSize+1),
 		"nested":      "a = " + strings.Repeat("[", 100000),
 	} {
-		if _, err := Parse("catalog.toml", []byte(src)); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := Parse("catalog.toml", []byte(src), now); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %.100v does not say %q", err, name)
 		}
 	}
@@ -204,11 +257,11 @@ func TestKeysAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, accepted, err := parse("testdata/full/catalog.toml", full)
+	_, accepted, err := parse("testdata/full/catalog.toml", full, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(accepted) < 40 {
+	if len(accepted) < 120 {
 		t.Fatalf("only %d keys: %v", len(accepted), accepted)
 	}
 	doc, err := os.ReadFile("../../docs/catalog.md")
@@ -235,3 +288,38 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+// TestRulesArePolicys: this package imports none of ours and keeps the names of the rules itself.
+func TestRulesArePolicys(t *testing.T) {
+	if want := policy.RuleIDs(); !slices.Equal(rules, want) {
+		t.Errorf("rules\n%q\nwant those of internal/policy\n%q", rules, want)
+	}
+}
+
+func TestBuilderAddresses(t *testing.T) {
+	for _, scheme := range builderSchemes {
+		c, err := Parse("catalog.toml", []byte("[builder]\naddress = \""+scheme+"://builder\"\nnetwork = \"none\"\n"), now)
+		if err != nil || c.Builder.Address != scheme+"://builder" || c.Builder.Network != "none" {
+			t.Errorf("%s: %+v %v", scheme, c, err)
+		}
+	}
+}
+
+func TestParseTime(t *testing.T) {
+	for s, want := range map[string]time.Duration{
+		"0s": 0, "90s": 90 * time.Second, "1.5h": 90 * time.Minute, "7d": 7 * 24 * time.Hour, "1d12h30m": 36*time.Hour + 30*time.Minute,
+		"65535d": 65535 * 24 * time.Hour,
+		"d":      -1, "1.5d": -1, "-1d": -1, "1d-1h": -1, "1d+1h": -1, "65536d": -1, "1d1d": -1, "1d 1h": -1, "1 day": -1, "1h1d": -1,
+		"65535d2500000h": -1, "": -1, "2w": -1,
+	} {
+		got, err := parseTime(s)
+		if err != nil {
+			got = -1
+		}
+		if got != want {
+			t.Errorf("%q is %v (%v), want %v", s, got, err, want)
+		}
+	}
+}
+
+func ptr[T any](v T) *T { return &v }

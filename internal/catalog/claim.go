@@ -1,6 +1,11 @@
 package catalog
 
-import "github.com/google/go-containerregistry/pkg/name"
+import (
+	"maps"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+)
 
 // claims says which table was the first to use a name or a reference.
 type claims map[string]claim
@@ -9,6 +14,9 @@ type claim struct {
 	by   string // "base"
 	line int
 }
+
+// sortedNames are the names of the graph that were claimed.
+func (r *reader) sortedNames() []string { return slices.Sorted(maps.Keys(r.names)) }
 
 // claimName notes a name of the graph that is used twice.
 func (r *reader) claimName(t *table, key, wanted string, line int) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/BurntSushi/toml"
 )
@@ -34,18 +35,19 @@ func Load(file string) (*Catalog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read catalog: %w", err)
 	}
-	return Parse(file, src)
+	return Parse(file, src, time.Now())
 }
 
 // Parse checks a catalog that was read from file. The contexts and Dockerfiles it names are looked up relative to the
-// directory of file, which need not exist itself; nothing else is read, and nothing is asked over a network.
-func Parse(file string, src []byte) (*Catalog, error) {
-	c, _, err := parse(file, src)
+// directory of file, which need not exist itself; nothing else is read, and nothing is asked over a network. Only the
+// time for which an exception may be given is counted from now: what was right stays right.
+func Parse(file string, src []byte, now time.Time) (*Catalog, error) {
+	c, _, err := parse(file, src, now)
 	return c, err
 }
 
 // parse also returns the keys that it asked for, as in "base.context".
-func parse(file string, src []byte) (*Catalog, map[string]bool, error) {
+func parse(file string, src []byte, now time.Time) (*Catalog, map[string]bool, error) {
 	n := &notes{file: file}
 	if len(src) > maxSize {
 		n.add(span{}, "split it by team, one daemon each", "the catalog is larger than %d MiB", maxSize>>20)
@@ -64,7 +66,7 @@ func parse(file string, src []byte) (*Catalog, map[string]bool, error) {
 	sum := sha256.Sum256(src)
 	c := &Catalog{File: file, SHA256: hex.EncodeToString(sum[:]), Dir: filepath.Dir(abs)}
 	root := &table{notes: n, name: "the catalog", data: doc, at: walk(string(src)), accepted: map[string]bool{}}
-	r := reader{catalog: c, root: root, names: claims{}, refs: claims{}}
+	r := reader{catalog: c, root: root, now: now, names: claims{}, refs: claims{}}
 	r.read()
 	if err := n.err(); err != nil {
 		return nil, root.accepted, err

@@ -93,7 +93,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(src)
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
-		c, err := Parse("testdata/full/catalog.toml", src)
+		c, err := Parse("testdata/full/catalog.toml", src, now)
 		if (c == nil) == (err == nil) {
 			t.Fatalf("catalog %v and error %v", c, err)
 		}

@@ -19,8 +19,10 @@ type reader struct {
 	catalog *Catalog
 	root    *table
 
+	now         time.Time
 	hasRegistry bool // [registry] names an address, right or wrong
 	names, refs claims
+	later       []func() // checks of what names entries that may stand further below
 }
 
 func (r *reader) read() {
@@ -35,6 +37,21 @@ func (r *reader) read() {
 	for _, s := range t.sections("webhook") {
 		c.Webhooks = append(c.Webhooks, r.webhook(s))
 	}
+	for _, s := range t.sections("worker") {
+		c.Workers = append(c.Workers, r.worker(s))
+	}
+	for _, s := range t.sections("advisories") {
+		c.Advisories = append(c.Advisories, r.advisories(s))
+	}
+	for _, s := range t.sections("scanner") {
+		c.Scanners = append(c.Scanners, r.scanner(s))
+	}
+	for _, s := range t.sections("policy") {
+		c.Policies = append(c.Policies, r.policy(s))
+	}
+	for _, s := range t.sections("exception") {
+		c.Exceptions = append(c.Exceptions, r.exception(s))
+	}
 	for _, s := range t.sections("upstream") {
 		c.Upstreams = append(c.Upstreams, r.upstream(s))
 	}
@@ -46,6 +63,9 @@ func (r *reader) read() {
 	}
 	c.Forge = r.forge(t.section("forge"))
 	t.end()
+	for _, check := range r.later {
+		check()
+	}
 }
 
 func (r *reader) registry(t *table) Registry {
@@ -158,26 +178,6 @@ func (r *reader) variable(t *table, key string) string {
 	return s
 }
 
-var builderSchemes = []string{"unix", "tcp", "ssh", "docker-container", "podman-container", "nerdctl-container", "kube-pod"}
-
-func (r *reader) builder(t *table) Builder {
-	b := Builder{
-		Address:  t.text("address"),
-		Parallel: t.integer("parallel", 2, 1),
-		Timeout:  t.duration("timeout", time.Hour, false),
-	}
-	t.end()
-	if b.Address == "" {
-		return b
-	}
-	scheme, rest, ok := strings.Cut(b.Address, "://")
-	if !ok || rest == "" || !slices.Contains(builderSchemes, scheme) {
-		t.wrong("address", `such as "unix:///run/buildkit/buildkitd.sock" or "tcp://builder.example.com:1234"; without the line a BuildKit is started and managed for you`,
-			": %q is not the address of a BuildKit", b.Address)
-	}
-	return b
-}
-
 func (r *reader) watch(t *table) Watch {
 	defer t.end()
 	return Watch{
@@ -215,6 +215,14 @@ func (r *reader) base(t *table) Base {
 	b.Platform = t.textOr("platform", "linux/amd64")
 	b.Labels = t.texts("labels")
 	b.Owner = t.text("owner")
+	r.tests(t, &b)
+	r.trial(t, &b)
+	b.Secrets = r.buildSecrets(t)
+	b.Reproducible = t.boolean("reproducible", false)
+	b.Memory, b.CPUs = r.bounds(t)
+	b.Timeout = t.duration("timeout", 0, false)
+	b.Network = r.network(t)
+	b.RecordNetwork = given(t, "record_network", t.boolean("record_network", false))
 	t.end()
 	r.claimName(t, "name", b.Name, b.Line)
 	r.repository(t, &b)
@@ -242,18 +250,25 @@ func (r *reader) repository(t *table, b *Base) {
 		}
 		return
 	}
-	if _, err := name.NewRepository(b.Image, name.WeakValidation); err == nil && !strings.Contains(b.Image, "://") {
+	if r.isRepository(t, "image", b.Image, "the tag that dependents follow is channel") {
 		r.claimReference(t, b.Reference(), b.Line)
-		return
+	}
+}
+
+// isRepository checks that the value of key is a repository, without a tag; why says so of one.
+func (r *reader) isRepository(t *table, key, s, why string) bool {
+	if _, err := name.NewRepository(s, name.WeakValidation); err == nil && !strings.Contains(s, "://") {
+		return true
 	}
 	hint := `a repository such as "registry.example.com/base/debian"`
-	switch ref, err := name.ParseReference(b.Image); {
-	case strings.Contains(b.Image, "://"):
+	switch ref, err := name.ParseReference(s); {
+	case strings.Contains(s, "://"):
 		hint = "leave out the scheme: registries are named by host"
 	case err == nil:
-		hint = fmt.Sprintf("write image = %q; the tag that dependents follow is channel", ref.Context().String())
+		hint = fmt.Sprintf("write %s = %q; %s", key, ref.Context().String(), why)
 	}
-	t.wrong("image", hint, ": image = %q is not a repository", b.Image)
+	t.wrong(key, hint, ": %s = %q is not a repository", key, s)
+	return false
 }
 
 // context resolves and checks the directory that a base is built from.
@@ -332,6 +347,7 @@ func (r *reader) application(t *table) Application {
 	a.Event = t.text("event")
 	a.Workflow = t.text("workflow")
 	a.Owner = t.text("owner")
+	a.Labels = t.texts("labels")
 	r.claimName(t, "name", a.Name, a.Line)
 	a.Images = r.images(t, a.Name)
 	t.end()

@@ -6,7 +6,7 @@ import (
 )
 
 const whereSecretsGo = "the catalog is read by many people: put the value into an environment variable or a file, name it with token_env or " +
-	"token_file (webhook_secret_env for webhooks), and replace the secret, since it has been seen"
+	"token_file (webhook_secret_env for webhooks, secrets = { npm = { env = \"NPM_TOKEN\" } } for builds), and replace the secret, since it has been seen"
 
 // secretValue finds values that are secrets whatever the key is called.
 var secretValue = regexp.MustCompile(strings.Join([]string{

@@ -2,9 +2,13 @@ package catalog
 
 import (
 	"fmt"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/dustin/go-humanize"
 )
 
 // table reads one TOML table strictly: each value is asked for by key and type, and end notes what nobody asked for.
@@ -123,16 +127,123 @@ func (t *table) duration(key string, fallback time.Duration, zeroOK bool) time.D
 		t.wrongType(key, `a time in quotes`, quoted("10m"))
 		return fallback
 	}
-	d, err := time.ParseDuration(s)
+	d, err := parseTime(s)
 	switch {
 	case err != nil:
-		t.wrong(key, `numbers with units s, m and h: "90s", "10m", "24h"`, ": %s = %q is not a time", key, s)
+		t.wrong(key, `numbers with units s, m, h and d: "90s", "10m", "24h", "14d"`, ": %s = %q is not a time", key, s)
 	case d < 0, d == 0 && !zeroOK:
 		t.wrong(key, `use a time above zero such as "10m"`, ": %s cannot be %q", key, s)
 	default:
 		return d
 	}
 	return fallback
+}
+
+// parseTime takes what time.ParseDuration takes, and whole days before it, each of 24 hours: "1d12h".
+func parseTime(s string) (time.Duration, error) {
+	days, rest, ok := strings.Cut(s, "d")
+	if !ok {
+		return time.ParseDuration(s)
+	}
+	n, err := strconv.ParseUint(days, 10, 16)
+	if err != nil {
+		return 0, err
+	}
+	d := time.Duration(n) * 24 * time.Hour
+	if rest == "" {
+		return d, nil
+	}
+	more, err := time.ParseDuration(rest)
+	if err != nil || strings.ContainsAny(rest, "+-") || d+more < d {
+		return 0, fmt.Errorf("%q is not a time", s)
+	}
+	return d + more, nil
+}
+
+// given is a pointer to the value that was read of key, nil when the key is missing.
+func given[T any](t *table, key string, value T) *T {
+	if !t.has(key) {
+		return nil
+	}
+	return &value
+}
+
+// number returns a number from least to most, with or without a fraction; 0 when the key is missing.
+func (t *table) number(key string, least, most, example float64) float64 {
+	v, ok := t.get(key)
+	if !ok {
+		return 0
+	}
+	var n float64
+	switch v := v.(type) {
+	case int64:
+		n = float64(v)
+	case float64:
+		n = v
+	default:
+		t.wrongType(key, "a number, without quotes", fmt.Sprint(example))
+		return 0
+	}
+	if !(n >= least && n <= most) { // so that what is no number is refused, too
+		t.wrong(key, fmt.Sprintf("a number from %v to %v", least, most), ": %s cannot be %v", key, n)
+		return 0
+	}
+	return n
+}
+
+// maxBytes bounds sizes: 1 PiB.
+const maxBytes = 1 << 50
+
+// size returns a number of bytes, written with its unit: "2GiB".
+func (t *table) size(key string, fallback, least int64) int64 {
+	v, ok := t.get(key)
+	if !ok {
+		return fallback
+	}
+	s, ok := v.(string)
+	if !ok {
+		t.wrongType(key, "a size in quotes", quoted("2GiB"))
+		return fallback
+	}
+	n, err := humanize.ParseBytes(s)
+	switch {
+	case err != nil, !strings.HasSuffix(strings.ToLower(s), "b"):
+		t.wrong(key, `a number with its unit: "512MiB", "2GiB", "1.5GB"`, ": %s = %q is not a size", key, s)
+	case n < uint64(least), n > maxBytes:
+		t.wrong(key, fmt.Sprintf("a size from %s to %s", humanize.IBytes(uint64(least)), humanize.IBytes(maxBytes)), ": %s cannot be %q", key, s)
+	default:
+		return int64(n)
+	}
+	return fallback
+}
+
+// word returns one of some words; "" when the key is missing or has none of them.
+func (t *table) word(key, what string, known []string) string {
+	v, ok := t.get(key)
+	if !ok {
+		return ""
+	}
+	s, ok := v.(string)
+	switch {
+	case !ok:
+		t.wrongType(key, "text in quotes", quoted(known[len(known)-1]))
+		return ""
+	case slices.Contains(known, s):
+		return s
+	}
+	t.wrong(key, didYouMean(s, known), ": %q is no %s", s, what)
+	return ""
+}
+
+// patterns returns a list of patterns as of path.Match with the place of each.
+func (t *table) patterns(key, example string) (patterns []string, at []span) {
+	patterns, at = t.words(key, example)
+	for i, s := range patterns {
+		if _, err := path.Match(s, ""); err != nil {
+			t.add(at[i], `* stands for anything but a slash, ? for one character, [a-z] for one of several: "apps/*"`, "%s: %q is not a pattern", t.name, s)
+		}
+	}
+	return patterns, at
 }
 
 // texts returns a table of strings such as build arguments, or nil.

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"fmt"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,8 +19,8 @@ func (r *reader) discovery(t *table) Discovery {
 	at := map[string][]span{}
 	d.Registries, at["registries"] = t.words("registries", "registry.example.com")
 	d.Organizations, at["organizations"] = t.words("organizations", "acme")
-	d.Include, at["include"] = t.words("include", "apps/*")
-	d.Exclude, at["exclude"] = t.words("exclude", "*/cache")
+	d.Include, _ = t.patterns("include", "apps/*")
+	d.Exclude, _ = t.patterns("exclude", "*/cache")
 	t.end()
 	if t.data == nil {
 		return Discovery{}
@@ -36,13 +35,6 @@ func (r *reader) discovery(t *table) Discovery {
 		}
 		if first := slices.IndexFunc(d.Organizations[:i], func(o string) bool { return strings.EqualFold(o, s) }); first >= 0 {
 			t.add(at["organizations"][i], "remove one of them: to the forge they are one", "%s: organizations names %q twice, once as %q", t.name, s, d.Organizations[first])
-		}
-	}
-	for key, patterns := range map[string][]string{"include": d.Include, "exclude": d.Exclude} {
-		for i, s := range patterns {
-			if _, err := path.Match(s, ""); err != nil {
-				t.add(at[key][i], `* stands for anything but a slash, ? for one character, [a-z] for one of several: "apps/*"`, "%s: %q is not a pattern", t.name, s)
-			}
 		}
 	}
 	if !d.On() && len(t.missing) == 0 && !t.has("registries") && !t.has("organizations") {
