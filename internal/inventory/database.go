@@ -99,10 +99,11 @@ func (h *history) filesIn(t *tree) ([]databaseFile, string, error) {
 		if n == nil || n.typ != tar.TypeReg {
 			continue
 		}
-		if n.data == nil {
+		data := n.more().data
+		if data == nil {
 			return nil, "", fmt.Errorf("%s is a link to %s, where no package database is read from", p, real)
 		}
-		files = append(files, databaseFile{p, n.data})
+		files = append(files, databaseFile{p, data})
 		fmt.Fprintf(&state, "%s %x\n", p, n.sum)
 	}
 	return files, state.String(), nil

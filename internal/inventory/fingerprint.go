@@ -40,11 +40,11 @@ func (n *node) fingerprint(w io.Writer, at string) {
 		case tar.TypeReg:
 			fmt.Fprintf(w, " %x", child.sum)
 		case tar.TypeSymlink:
-			fmt.Fprintf(w, " %q", child.link)
+			fmt.Fprintf(w, " %q", child.more().link)
 		case tar.TypeChar, tar.TypeBlock:
-			fmt.Fprintf(w, " %d:%d", child.dev[0], child.dev[1])
+			fmt.Fprintf(w, " %d:%d", child.more().dev[0], child.more().dev[1])
 		}
-		fmt.Fprintf(w, " %q\n", child.capability)
+		fmt.Fprintf(w, " %q\n", child.more().capability)
 		child.fingerprint(w, p)
 	}
 }

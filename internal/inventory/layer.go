@@ -26,15 +26,17 @@ func (t *tree) apply(ctx context.Context, l v1.Layer, layer int, diffID v1.Hash)
 		return err
 	}
 	defer compressed.Close()
-	plain, err := decompressed(compressed)
+	plain, err := decompressed(&packedReader{compressed, &t.size})
 	if err != nil {
 		return err
 	}
 	defer plain.Close()
 
+	if t.secrets != nil {
+		t.secrets.layer = layer
+	}
 	hash := sha256.New()
-	bounded := &budget{r: &interruptible{ctx: ctx, r: plain}, left: &t.unpackedLeft}
-	ahead := readAhead(io.TeeReader(bounded, hash))
+	ahead := readAhead(io.TeeReader(&plainReader{&interruptible{ctx: ctx, r: plain}, &t.size}, hash))
 	defer func() {
 		ahead.stop()
 		_ = compressed.Close()
@@ -100,22 +102,6 @@ func (i *interruptible) Read(p []byte) (int, error) {
 	}
 	return i.r.Read(p)
 }
-
-// budget ends a read that has used up what is left for all.
-type budget struct {
-	r    io.Reader
-	left *int64
-}
-
-func (b *budget) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	if *b.left -= int64(n); *b.left < 0 {
-		return 0, errTooLarge
-	}
-	return n, err
-}
-
-var errTooLarge = fmt.Errorf("the image unpacks to more than %d bytes", int64(maxUnpacked))
 
 // aheadReader runs a reader (here: decompression and the layer's digest) in a goroutine of its own, a few blocks ahead.
 type aheadReader struct {

@@ -7,21 +7,11 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Bounds of what is read from an image. They are far above honest images; what exceeds them is an error.
-const (
-	maxUnpacked  = 256 << 30 // bytes of all layers, decompressed, and of all files, sparse ones at full length
-	maxEntries   = 4_000_000 // files of all layers
-	maxPath      = 4096      // bytes of one path
-	maxDatabase  = 256 << 20 // bytes of a package database: an rpm one has the files of every package
-	maxDatabases = 1 << 30   // bytes of all package databases of all layers
-	maxFile      = 1 << 20   // bytes of any other file whose content is kept
-	maxKept      = 32 << 20  // bytes of all those other files
-)
-
 // Option changes how an image is read.
 type Option func(*options)
 
 type options struct {
+	limits  Limits
 	secrets func(path string, content []byte) []Secret
 }
 
@@ -43,7 +33,7 @@ func Read(ctx context.Context, img v1.Image, platform string, opts ...Option) (*
 	if err != nil {
 		return nil, err
 	}
-	o := options{}
+	o := options{limits: defaultLimits()}
 	for _, set := range opts {
 		set(&o)
 	}
@@ -55,8 +45,8 @@ func Read(ctx context.Context, img v1.Image, platform string, opts ...Option) (*
 	return inv, nil
 }
 
-func read(ctx context.Context, img v1.Image, platform string, _ options) (*Inventory, error) {
-	cfg, err := img.ConfigFile()
+func read(ctx context.Context, img v1.Image, platform string, o options) (*Inventory, error) {
+	cfg, err := configFile(img)
 	if err != nil {
 		return nil, err
 	}
@@ -70,8 +60,13 @@ func read(ctx context.Context, img v1.Image, platform string, _ options) (*Inven
 	if len(layers) != len(cfg.RootFS.DiffIDs) {
 		return nil, fmt.Errorf("the manifest has %d layers, the configuration %d diff ids", len(layers), len(cfg.RootFS.DiffIDs))
 	}
+	if len(layers) > maxLayers {
+		return nil, fmt.Errorf("it has %d layers, more than %d", len(layers), maxLayers)
+	}
 	inv := &Inventory{Format: Format, Platform: platform, DiffIDs: cfg.RootFS.DiffIDs, OnBuild: cfg.Config.OnBuild}
-	tree, db := newTree(), newHistories()
+	tree, db := newTree(o.limits), newHistories()
+	tree.secrets = newSearch(ctx, o.secrets)
+	defer tree.secrets.stop()
 	for i, l := range layers {
 		size, err := l.Size()
 		if err != nil {
@@ -100,8 +95,27 @@ func read(ctx context.Context, img v1.Image, platform string, _ options) (*Inven
 		return nil, err
 	}
 	inv.Unknown = append(inv.Unknown, more...)
+	var l listing
+	inv.Config = configOf(&l, cfg)
+	inv.Files = filesOf(&l, tree, cfg)
+	inv.Unknown = append(inv.Unknown, l.unknown...)
+	if err := tree.secrets.finish(tree, cfg, inv); err != nil {
+		return nil, err
+	}
 	inv.Fingerprint = fingerprint(tree, cfg, inv.Packages)
 	return inv, nil
+}
+
+// configFile reads an image's configuration, once its manifest says that it is not absurd.
+func configFile(img v1.Image) (*v1.ConfigFile, error) {
+	m, err := img.Manifest()
+	if err != nil {
+		return nil, err
+	}
+	if m.Config.Size > maxConfig {
+		return nil, fmt.Errorf("its configuration has %d bytes, more than %d", m.Config.Size, maxConfig)
+	}
+	return img.ConfigFile()
 }
 
 // checkPlatform compares what was asked for with what the image says of itself: BuildKit builds for a wrong platform

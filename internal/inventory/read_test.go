@@ -246,8 +246,7 @@ func TestReadEndsWithItsContext(t *testing.T) {
 }
 
 func TestSparseBombIsRefused(t *testing.T) {
-	tr := newTree()
-	tr.logicalLeft = 1000
+	tr := newTree(Limits{Unpacked: 1000, Files: 10})
 	err := tr.put(&tar.Header{Name: "a", Typeflag: tar.TypeReg, Size: 1001}, bytes.NewReader(nil), 0)
 	if err == nil || !strings.Contains(err.Error(), "unpacks to more than") {
 		t.Fatalf("got %v", err)

@@ -194,7 +194,7 @@ func FuzzRPMConfig(f *testing.F) {
 	f.Add("[a]\nbaseurl=http://h/$releasever\n  http://i/${x:-y}\nexclude=a b\n", "bash-0:5.1.8-6.el9.*\n!x\n")
 	f.Add("[main]\nkey=\"\"\"\n`\n[a", "a-1-1\n:-:-")
 	f.Fuzz(func(t *testing.T, conf, locks string) {
-		tr := newTree()
+		tr := newTree(defaultLimits())
 		for at, content := range map[string]string{"etc/dnf/dnf.conf": conf, "etc/yum.repos.d/a.repo": conf, "etc/dnf/modules.d/a.module": conf, "etc/dnf/plugins/versionlock.list": locks, "etc/dnf/vars/x": locks} {
 			h := text(at, content).Header
 			h.Typeflag, h.Size = '0', int64(len(content))

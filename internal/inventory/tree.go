@@ -2,7 +2,6 @@ package inventory
 
 import (
 	"archive/tar"
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -16,11 +15,14 @@ import (
 type tree struct {
 	root *node
 
-	unpackedLeft int64 // bytes of layers
-	logicalLeft  int64 // bytes of files
+	size         size
 	entriesLeft  int
+	stepsLeft    int
+	namesLeft    int64
 	keptLeft     int64
 	databaseLeft int64
+	secrets      *search // nil when nobody looks for secrets
+	spool        *spool
 	hash         hash.Hash
 	buf          []byte
 }
@@ -31,25 +33,50 @@ type node struct {
 	file
 }
 
-// file is what a fingerprint looks at, and the content where it is kept.
+// file is what a fingerprint looks at, and the content where it is kept. An image may have millions: what few have is
+// apart.
 type file struct {
-	layer      int  // that wrote it last
-	typ        byte // tar.TypeReg, tar.TypeDir, tar.TypeSymlink, ...
-	mode       int64
-	uid, gid   int
+	sum      [sha256.Size]byte
+	layer    int // that wrote it last
+	uid, gid int
+	rare     *rare
+	mode     uint16
+	typ      byte // tar.TypeReg, tar.TypeDir, tar.TypeSymlink, ...
+}
+
+// rare is what few files have.
+type rare struct {
 	link       string // of symlinks
 	dev        [2]int64
 	capability string // security.capability, raw
-	sum        [sha256.Size]byte
 	data       []byte // nil unless kept says so
+	linked     bool   // it came as a hard link
 }
 
-func newTree() *tree {
+// more is what few files have, for reading.
+func (f *file) more() rare {
+	if f.rare == nil {
+		return rare{}
+	}
+	return *f.rare
+}
+
+// own is the same, for writing.
+func (f *file) own() *rare {
+	if f.rare == nil {
+		f.rare = new(rare)
+	}
+	return f.rare
+}
+
+func newTree(l Limits) *tree {
 	return &tree{
 		root:         &node{file: file{typ: tar.TypeDir, mode: 0o755}},
-		unpackedLeft: maxUnpacked,
-		logicalLeft:  maxUnpacked,
-		entriesLeft:  maxEntries,
+		size:         size{most: l.Unpacked},
+		entriesLeft:  l.Files,
+		stepsLeft:    maxSteps,
+		namesLeft:    maxNames,
+		spool:        new(spool),
 		keptLeft:     maxKept,
 		databaseLeft: maxDatabases,
 		hash:         sha256.New(),
@@ -64,8 +91,10 @@ const (
 
 // put applies one entry of a layer: a file, or a whiteout of what lower layers have.
 func (t *tree) put(h *tar.Header, content io.Reader, layer int) error {
-	if t.entriesLeft--; t.entriesLeft < 0 {
-		return fmt.Errorf("the image has more than %d files", maxEntries)
+	t.entriesLeft--
+	t.namesLeft -= int64(len(h.Name) + len(h.Linkname))
+	if err := t.spent(); err != nil {
+		return err
 	}
 	if len(h.Name) > maxPath {
 		return fmt.Errorf("a path of %d bytes", len(h.Name))
@@ -92,6 +121,9 @@ func (t *tree) put(h *tar.Header, content io.Reader, layer int) error {
 		return nil
 	}
 	parent, real := t.walk(dir, &layer)
+	if err := t.spent(); err != nil {
+		return err
+	}
 	if parent == nil {
 		return errors.New("its directory is a loop of symbolic links")
 	}
@@ -100,7 +132,20 @@ func (t *tree) put(h *tar.Header, content io.Reader, layer int) error {
 		return err
 	}
 	f.layer = layer
-	parent.set(base, f)
+	parent.set(strings.Clone(base), f) // the path that it is a part of is not kept
+	return nil
+}
+
+// spent says which bound of the files is exceeded, if any.
+func (t *tree) spent() error {
+	switch {
+	case t.entriesLeft < 0:
+		return errors.New("the image has too many files and directories")
+	case t.namesLeft < 0:
+		return fmt.Errorf("the names of the image's files have more than %d bytes", int64(maxNames))
+	case t.stepsLeft < 0:
+		return errors.New("the paths and symbolic links of the image lead through too many directories")
+	}
 	return nil
 }
 
@@ -138,9 +183,11 @@ func (n *node) hideBelow(layer int) {
 
 // read makes a file of a header and its content.
 func (t *tree) read(h *tar.Header, content io.Reader, at string) (file, error) {
-	f := file{
-		typ: h.Typeflag, mode: h.Mode & 0o7777, uid: h.Uid, gid: h.Gid,
-		capability: h.PAXRecords["SCHILY.xattr.security.capability"],
+	f := file{typ: h.Typeflag, mode: uint16(h.Mode & 0o7777), uid: h.Uid, gid: h.Gid}
+	if c := h.PAXRecords["SCHILY.xattr.security.capability"]; len(c) > maxCapability {
+		return f, fmt.Errorf("a file capability of %d bytes", len(c))
+	} else if c != "" {
+		f.own().capability = c
 	}
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont:
@@ -152,14 +199,18 @@ func (t *tree) read(h *tar.Header, content io.Reader, at string) (file, error) {
 		if target == nil || target.typ == tar.TypeDir {
 			return f, fmt.Errorf("a hard link to %.200q, which is not in the image", h.Linkname)
 		}
-		return target.file, nil
+		f = target.file
+		rare := f.more()
+		rare.linked = true
+		f.rare = &rare
+		return f, nil
 	case tar.TypeSymlink:
 		if len(h.Linkname) > maxPath {
 			return f, fmt.Errorf("a symbolic link of %d bytes", len(h.Linkname))
 		}
-		f.link = h.Linkname
+		f.own().link = h.Linkname
 	case tar.TypeChar, tar.TypeBlock:
-		f.dev = [2]int64{h.Devmajor, h.Devminor}
+		f.own().dev = [2]int64{h.Devmajor, h.Devminor}
 	case tar.TypeDir, tar.TypeFifo:
 	default:
 		return f, fmt.Errorf("tar entry of unknown type %q", h.Typeflag)
@@ -168,18 +219,19 @@ func (t *tree) read(h *tar.Header, content io.Reader, at string) (file, error) {
 }
 
 func (t *tree) readContent(f *file, h *tar.Header, content io.Reader, at string) error {
-	if t.logicalLeft -= h.Size; t.logicalLeft < 0 {
-		return errTooLarge
+	if err := t.size.addFile(h.Size); err != nil {
+		return err
 	}
-	t.hash.Reset()
-	to := io.Writer(t.hash)
-	var kept bytes.Buffer
 	keep, err := t.keeps(at, h.Size)
 	if err != nil {
 		return err
 	}
-	if keep {
-		to = io.MultiWriter(t.hash, &kept)
+	search := t.secrets.wants(at, h.Size)
+	t.hash.Reset()
+	to := io.Writer(t.hash)
+	if keep || search {
+		t.spool.reset()
+		to = io.MultiWriter(t.hash, t.spool)
 	}
 	// The wrapper hides io.WriterTo and io.ReaderFrom, which would not use the buffer.
 	if _, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{content}, t.buf); err != nil {
@@ -187,7 +239,10 @@ func (t *tree) readContent(f *file, h *tar.Header, content io.Reader, at string)
 	}
 	t.hash.Sum(f.sum[:0])
 	if keep {
-		f.data = append([]byte{}, kept.Bytes()...)
+		f.own().data = append([]byte{}, t.spool.Bytes()...)
+	}
+	if search {
+		return t.secrets.add(at, f.sum, t.spool.Bytes())
 	}
 	return nil
 }
@@ -202,7 +257,7 @@ func (t *tree) keeps(at string, size int64) (bool, error) {
 		return t.databaseLeft >= 0, nil
 	}
 	wanted := wantedContent(at)
-	if !wanted && !isKeyring(at) {
+	if !wanted && !isKeyring(at) && !isAccounts(at) {
 		return false, nil
 	}
 	if size > maxFile {
@@ -251,7 +306,7 @@ func (t *tree) lookup(p string, last bool) (n *node, real string) {
 		if n == nil || n.typ != tar.TypeSymlink || !last {
 			return n, path.Join(realDir, base)
 		}
-		dir, base = path.Split(target(realDir, n.link))
+		dir, base = path.Split(target(realDir, n.more().link))
 	}
 	return nil, ""
 }
@@ -262,7 +317,7 @@ func (t *tree) content(p string) []byte {
 	if n == nil {
 		return nil
 	}
-	return n.data
+	return n.more().data
 }
 
 // names returns the names in a directory, none when there is no such directory.
@@ -278,28 +333,37 @@ func (t *tree) names(dir string) []string {
 // With create it makes what is missing, as written by that layer.
 func (t *tree) walk(dir string, create *int) (n *node, real string) {
 	rest := strings.FieldsFunc(dir, isSlash)
-	n, real = t.root, "/"
+	n = t.root
+	at := make([]string, 0, len(rest))
 	for follows := 0; len(rest) > 0; {
+		if t.stepsLeft--; t.stepsLeft < 0 {
+			return nil, ""
+		}
 		name := rest[0]
 		child := n.children[name]
 		if child != nil && child.typ == tar.TypeSymlink {
 			if follows++; follows > 40 {
 				return nil, ""
 			}
-			rest = strings.FieldsFunc(path.Join(target(real, child.link), path.Join(rest[1:]...)), isSlash)
-			n, real = t.root, "/"
+			to := strings.FieldsFunc(target("/"+strings.Join(at, "/"), child.more().link), isSlash)
+			rest = append(to, rest[1:]...)
+			n, at = t.root, at[:0]
 			continue
 		}
 		if child == nil || child.typ != tar.TypeDir {
 			if create == nil {
 				return nil, ""
 			}
+			if t.entriesLeft--; t.entriesLeft < 0 {
+				return nil, ""
+			}
+			name = strings.Clone(name)
 			n.set(name, file{typ: tar.TypeDir, mode: 0o755, layer: *create})
 			child = n.children[name]
 		}
-		n, real, rest = child, path.Join(real, name), rest[1:]
+		n, at, rest = child, append(at, name), rest[1:]
 	}
-	return n, real
+	return n, "/" + strings.Join(at, "/")
 }
 
 func isSlash(r rune) bool { return r == '/' }

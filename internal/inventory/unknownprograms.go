@@ -102,8 +102,7 @@ func lookInto(ctx context.Context, l v1.Layer, wanted map[[sha256.Size]byte]*pro
 		return err
 	}
 	defer plain.Close()
-	left := int64(maxUnpacked)
-	for r := tar.NewReader(&budget{r: &interruptible{ctx: ctx, r: plain}, left: &left}); len(wanted) > 0; {
+	for r := tar.NewReader(&interruptible{ctx: ctx, r: plain}); len(wanted) > 0; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
