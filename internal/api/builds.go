@@ -18,7 +18,58 @@ func (s *Server) getBuild(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return buildOf(b), nil
+	out := wholeBuild(b)
+	p, err := store.GetProvenance(r.Context(), s.d.Store.Q(), b.ID)
+	out.Provenance = p != nil
+	return out, err
+}
+
+const usualBuilds, mostBuilds = 20, 200
+
+func (s *Server) getBuilds(r *http.Request) (any, error) {
+	q := r.URL.Query()
+	limit, err := number(r, "limit", usualBuilds, mostBuilds)
+	if err != nil {
+		return nil, err
+	}
+	out := Builds{Now: s.d.Now().UTC(), Image: q.Get("image"), Builds: []Build{}}
+	if out.Image != "" {
+		v, err := s.view(r.Context())
+		if err != nil {
+			return nil, err
+		}
+		if _, mistake := v.find(out.Image); mistake != nil {
+			return nil, mistake
+		}
+	}
+	builds, err := store.Builds(r.Context(), s.d.Store.Q(), out.Image, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range builds[:min(len(builds), limit)] {
+		out.Builds = append(out.Builds, buildOf(b))
+	}
+	out.More = len(builds) > limit
+	return out, nil
+}
+
+// buildProvenance writes the engine's own account of how a build was made.
+func (s *Server) buildProvenance(w http.ResponseWriter, r *http.Request) {
+	b, err := s.findBuild(r.Context(), r.PathValue("id"))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	p, err := store.GetProvenance(r.Context(), s.d.Store.Q(), b.ID)
+	if err == nil && p == nil {
+		err = notFound("", "build %s left no provenance: it is %s", b.ID, b.State)
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(p)
 }
 
 func (s *Server) findBuild(ctx context.Context, id string) (store.Build, error) {

@@ -123,6 +123,15 @@ func (c *Client) Build(ctx context.Context, id string) (b Build, err error) {
 	return b, c.get(ctx, &b, nil, "builds", id)
 }
 
+// Builds lists the newest builds, of one image when image is not empty.
+func (c *Client) Builds(ctx context.Context, image string, limit int) (b Builds, err error) {
+	q := url.Values{"limit": {fmt.Sprint(limit)}}
+	if image != "" {
+		q.Set("image", image)
+	}
+	return b, c.get(ctx, &b, q, "builds")
+}
+
 // BuildLog returns a build's log, to be closed; with follow it goes on until the build ends.
 func (c *Client) BuildLog(ctx context.Context, id string, follow bool) (io.ReadCloser, error) {
 	return c.log(ctx, follow, "builds", id, "log")

@@ -3,6 +3,7 @@ package api
 import (
 	"time"
 
+	"rebuilder/internal/build"
 	"rebuilder/internal/graph"
 	"rebuilder/internal/plan"
 	"rebuilder/internal/store"
@@ -108,9 +109,32 @@ func proposalOf(p store.Proposal) Proposal {
 		Wants: p.Wants, Reason: p.Reason, CreatedAt: at(p.CreatedAt), OpenedAt: at(p.OpenedAt), MergedAt: at(p.MergedAt), BuiltAt: at(p.BuiltAt), EndedAt: at(p.EndedAt)}
 }
 
+// buildOf is a build's record without what only one who looks at it alone wants.
 func buildOf(b store.Build) Build {
+	d := b.Detail
 	return Build{ID: b.ID, Rollout: b.Rollout, Image: b.Image, State: b.State, Started: at(b.Started), Ended: at(b.Ended), Digest: b.Digest, Problem: b.Error,
-		Recipe: b.Detail.Recipe, Parents: b.Detail.Parents, Steps: b.Detail.Steps, Cached: b.Detail.Cached, LogTail: b.Detail.LogTail, Lines: b.Detail.Lines}
+		Recipe: d.Recipe, Parents: d.Parents, Steps: d.Steps, Cached: d.Cached, Platform: d.Platform, Source: d.Source, Trial: d.Trial, Worker: d.Worker}
+}
+
+// wholeBuild is all of a build's record.
+func wholeBuild(b store.Build) Build {
+	out, d := buildOf(b), b.Detail
+	out.LogTail, out.Lines, out.Args, out.Secrets, out.Doubt = d.LogTail, d.Lines, d.Args, d.Secrets, d.Doubt
+	for _, s := range d.Took {
+		out.Took = append(out.Took, BuildStep{Name: s.Name, Cached: s.Cached, Took: s.Took, Problem: s.Error})
+	}
+	for _, w := range d.Warnings {
+		out.Warnings = append(out.Warnings, Remark{Text: w.Text, Lines: w.Lines, URL: w.URL})
+	}
+	out.Inputs, out.Fetched = materialsOf(d.Materials), materialsOf(d.Fetched)
+	return out
+}
+
+func materialsOf(all []build.Material) (out []Material) {
+	for _, m := range all {
+		out = append(out, Material{URI: m.URI, Digest: m.Digest})
+	}
+	return out
 }
 
 func edgeOf(e graph.Edge) Edge {

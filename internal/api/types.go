@@ -340,6 +340,50 @@ type Build struct {
 	Cached  int               `json:"cached"` // of Steps
 	LogTail []string          `json:"log_tail,omitempty"`
 	Lines   []string          `json:"lines,omitempty"` // of the Dockerfile, where it failed
+
+	Platform string            `json:"platform,omitempty"`
+	Source   string            `json:"source,omitempty"` // of a trial: "acme/web@<commit>"
+	Trial    string            `json:"trial,omitempty"`  // the base whose candidate it tried; left out: it was no trial
+	Args     map[string]string `json:"args,omitempty"`
+	Secrets  []string          `json:"secrets,omitempty"` // names
+	Worker   string            `json:"worker,omitempty"`
+	Doubt    string            `json:"doubt,omitempty"` // why every RUN was keyed by the repositories' state
+	Took     []BuildStep       `json:"took,omitempty"`  // the steps, in the order in which they began
+	Warnings []Remark          `json:"warnings,omitempty"`
+	Inputs   []Material        `json:"inputs,omitempty"`
+	// Fetched is what RUN steps fetched over HTTP, where that was recorded; of a step from the cache it is not known.
+	Fetched []Material `json:"fetched,omitempty"`
+	// Provenance says that GET .../provenance has the SLSA predicate.
+	Provenance bool `json:"provenance,omitempty"`
+}
+
+// BuildStep is one step of a build.
+type BuildStep struct {
+	Name    string        `json:"name"`
+	Cached  bool          `json:"cached,omitempty"`
+	Took    time.Duration `json:"took_ns"`
+	Problem string        `json:"problem,omitempty"`
+}
+
+// Remark is what the builder says of a Dockerfile.
+type Remark struct {
+	Text  string   `json:"text"`
+	Lines []string `json:"lines,omitempty"`
+	URL   string   `json:"url,omitempty"`
+}
+
+// Material is one resolved input of a build.
+type Material struct {
+	URI    string            `json:"uri"`
+	Digest map[string]string `json:"digest,omitempty"`
+}
+
+// Builds are the newest builds, newest first, without their steps, inputs and logs.
+type Builds struct {
+	Now    time.Time `json:"now"`
+	Image  string    `json:"image,omitempty"` // only of this one
+	Builds []Build   `json:"builds"`
+	More   bool      `json:"more,omitempty"` // there are older ones
 }
 
 // Graph is which image stands on which.

@@ -37,6 +37,7 @@ import (
 	"rebuilder/internal/registry"
 	"rebuilder/internal/rollout"
 	"rebuilder/internal/store"
+	"rebuilder/internal/store/storetest"
 	"rebuilder/internal/watch"
 )
 
@@ -55,6 +56,7 @@ type lab struct {
 	tags     atomic.Int64 // manifests written to the registry under a tag
 	pushes   atomic.Int64 // all writes to the registry
 	cut      *cut
+	gates    rollout.Gates
 
 	store  *store.Store
 	engine *durable.Engine
@@ -63,6 +65,17 @@ type lab struct {
 }
 
 func newLab(t *testing.T, dsn string) *lab {
+	t.Helper()
+	l := unstartedOn(t, dsn)
+	l.start()
+	t.Cleanup(func() { l.stop() })
+	return l
+}
+
+func unstarted(t *testing.T) *lab { return unstartedOn(t, storetest.SQLite(t)) }
+
+// unstartedOn is a lab whose daemon does not run yet.
+func unstartedOn(t *testing.T, dsn string) *lab {
 	t.Helper()
 	l := &lab{t: t, dir: t.TempDir(), dsn: dsn, cut: &cut{}}
 	reg := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true))
@@ -89,8 +102,6 @@ func newLab(t *testing.T, dsn string) *lab {
 	l.catalog()
 	l.builder = &scripted{lab: l, available: "1.0"}
 	l.forge = &forge{lab: l, repos: map[string]*repository{}}
-	l.start()
-	t.Cleanup(l.stop)
 	return l
 }
 
@@ -290,7 +301,7 @@ func (l *lab) start() {
 	must(err)
 	obs := &observe.Observer{Registry: reg, Packages: l.packages, Forge: l.forge, Store: l.store, Now: time.Now, Log: log}
 	l.loop = reconcile.New(c, obs, l.store, log, time.Now)
-	l.runner, err = rollout.New(l.engine, l.store, obs, l.builder, cutRegistry{reg, l.cut}, l.forge, l.loop.Catalog, rollout.Config{Logs: l.dir, Log: log})
+	l.runner, err = rollout.New(l.engine, l.store, obs, l.builder, cutRegistry{reg, l.cut}, l.forge, l.loop.Catalog, rollout.Config{Logs: l.dir, Log: log, Gates: l.gates})
 	must(err)
 	l.loop.Use(l.runner)
 	must(l.engine.Launch(ctx))

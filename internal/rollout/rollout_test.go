@@ -17,8 +17,9 @@ import (
 // applied is a lab whose bases were built for the first time and whose applications stand on them.
 func applied(t *testing.T) *lab { return appliedOn(t, storetest.SQLite(t)) }
 
-func appliedOn(t *testing.T, dsn string) *lab {
-	l := newLab(t, dsn)
+func appliedOn(t *testing.T, dsn string) *lab { return inUse(newLab(t, dsn)) }
+
+func inUse(l *lab) *lab {
 	l.settle()
 	from := fmt.Sprintf("FROM %s/base/python:stable\nCOPY . /\n", l.host)
 	l.forge.add("acme/web", from, "apps/web:main")

@@ -1,0 +1,191 @@
+package rollout_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"rebuilder/internal/build"
+	"rebuilder/internal/catalog"
+	"rebuilder/internal/imagetest"
+	"rebuilder/internal/rollout"
+	"rebuilder/internal/store"
+)
+
+// judge gives each digest the verdict that it is told to.
+type judge struct {
+	mu       sync.Mutex
+	blocking []string
+	asked    []string // "base/debian after sha256:..."
+}
+
+func (j *judge) Candidate(_ context.Context, _ *catalog.Catalog, b catalog.Base, digest, before string) (*store.Verdict, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.asked = append(j.asked, b.Name+" after "+before)
+	v := &store.Verdict{Outcome: "pass"}
+	if before != "" {
+		v.Compared = &store.Compared{Fixed: 1, Before: before}
+	}
+	if len(j.blocking) > 0 {
+		v.Outcome, v.Blocking = "fail", j.blocking
+	}
+	return v, nil
+}
+
+// tester lets the tests of an image pass or fail.
+type tester struct {
+	mu     sync.Mutex
+	fails  map[string]string // image -> problem
+	tested []string
+}
+
+func (f *tester) Test(_ context.Context, r imagetest.Request) (*imagetest.Report, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tested = append(f.tested, r.Reference)
+	res := imagetest.Result{Suite: r.Suites[0].Name, Name: "it runs", Passed: true}
+	if p := f.fails[r.Image]; p != "" {
+		res.Passed, res.Problems = false, []string{p}
+	}
+	return &imagetest.Report{Results: []imagetest.Result{res}}, nil
+}
+
+// gated is a lab whose bases are judged, tested and tried before they are promoted.
+func gated(t *testing.T) (*lab, *judge, *tester) {
+	j, f := &judge{}, &tester{fails: map[string]string{}}
+	l := unstarted(t)
+	l.gates = rollout.Gates{Judge: j, Tester: f}
+	l.write("tests/base.yaml", "schemaVersion: 2.0.0\ncommandTests:\n- name: it runs\n  command: /bin/true\n")
+	c := strings.Replace(l.read("catalog.toml"), `context = "debian"`, `context = "debian"`+"\n"+`tests = ["tests/base.yaml"]`, 1)
+	l.write("catalog.toml", strings.Replace(c, `context = "python"`, `context = "python"`+"\ntrial = 1", 1))
+	l.start()
+	t.Cleanup(func() { l.stop() })
+	return inUse(l), j, f
+}
+
+func TestCandidatesPassTheirGates(t *testing.T) {
+	t.Parallel()
+	l, j, f := gated(t)
+	l.publish("1.1")
+	l.settle()
+	l.right()
+	_, nodes := l.last()
+	debian, python := nodes["base/debian"].Detail, nodes["base/python"].Detail
+	if debian.Verdict == nil || debian.Verdict.Outcome != "pass" || debian.Verdict.Compared.Before != nodes["base/debian"].Before {
+		t.Errorf("verdict of base/debian: %+v", debian.Verdict)
+	}
+	if debian.Tests == nil || debian.Tests.Passed != 1 || debian.Tests.Total != 1 || python.Tests != nil {
+		t.Errorf("tests: %+v, %+v", debian.Tests, python.Tests)
+	}
+	if want := l.host + "/base/debian@" + nodes["base/debian"].After; f.tested[len(f.tested)-1] != want {
+		t.Errorf("tested %s, want %s", f.tested[len(f.tested)-1], want)
+	}
+	if len(python.Trials) != 1 || python.Trials[0].Outcome != store.TrialPassed || python.Trials[0].Image != "batch" || python.Trials[0].Commit == "" {
+		t.Fatalf("trials of base/python: %+v", python.Trials)
+	}
+	tried := l.builder.last("batch")
+	if !tried.Discard || len(tried.Pins) != 1 || tried.Pins[0].Digest.String() != nodes["base/python"].After || !strings.HasSuffix(tried.Git, "#"+python.Trials[0].Commit) {
+		t.Errorf("the trial's build: %+v", tried)
+	}
+	b, err := store.GetBuild(t.Context(), l.store.Q(), python.Trials[0].Build)
+	if err != nil || b.State != "done" || b.Image != "batch" || b.Detail.Trial != "base/python" || b.Digest != "" {
+		t.Errorf("the trial's record: %+v, %v", b, err)
+	}
+	if len(j.asked) == 0 {
+		t.Error("nobody was judged")
+	}
+}
+
+func TestGatesHold(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		arm    func(*lab, *judge, *tester)
+		image  string
+		state  store.NodeState
+		reason string
+	}{
+		"a verdict": {
+			arm:   func(_ *lab, j *judge, _ *tester) { j.blocking = []string{"CVE-2026-1 in libfoo"} },
+			image: "base/debian", state: store.Blocked,
+			reason: "the policy does not allow CVE-2026-1 in libfoo, which the image that it replaces does not have",
+		},
+		"a test": {
+			arm:   func(_ *lab, _ *judge, f *tester) { f.fails["base/debian"] = "exit code 1, expected 0" },
+			image: "base/debian", state: store.Failed,
+			reason: "1 of 1 tests failed: base.yaml: it runs: exit code 1, expected 0",
+		},
+		"a trial": {
+			arm: func(l *lab, _ *judge, _ *tester) {
+				l.builder.set(func(b *scripted) {
+					b.trial = func(r build.Request) bool { return !strings.HasSuffix(r.ID[:strings.LastIndex(r.ID, "-")], "-before") }
+				})
+			},
+			image: "base/python", state: store.Blocked,
+			reason: "batch does not build on it: RUN make exited with 2",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, j, f := gated(t)
+			c.arm(l, j, f)
+			l.publish("1.1")
+			before := l.channel(c.image)
+			l.until(func() bool { n := l.newest(c.image); return n.State.Ended() && n.State != store.Done })
+			n := l.newest(c.image)
+			if n.State != c.state || n.Reason != c.reason || n.Who == "" {
+				t.Errorf("%s: %s (who: %s)", n.State, n.Reason, n.Who)
+			}
+			if l.channel(c.image) != before {
+				t.Errorf("the channel of %s moved", c.image)
+			}
+		})
+	}
+}
+
+// What does not build on the base of now either is no reason to hold a fix back.
+func TestTrialsOfWhatIsBrokenAnyway(t *testing.T) {
+	t.Parallel()
+	l, _, _ := gated(t)
+	l.builder.set(func(b *scripted) { b.trial = func(build.Request) bool { return true } })
+	l.publish("1.1")
+	l.settle()
+	l.right()
+	_, nodes := l.last()
+	trials := nodes["base/python"].Detail.Trials
+	if len(trials) != 1 || trials[0].Outcome != store.TrialBroken || trials[0].Reason != "RUN make exited with 2" {
+		t.Errorf("%+v", trials)
+	}
+	if got := l.builder.count("batch"); got != 2 {
+		t.Errorf("%d builds of the dependent, want one on the candidate and one on the base of now", got)
+	}
+}
+
+// A process that is killed while a candidate passes its gates goes on where it was.
+func TestGatesSurviveAKill(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"before trial", "after trial"} {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			l, _, _ := gated(t)
+			l.cut.armAt(at)
+			l.publish("1.1")
+			l.settle()
+			l.right()
+			if got := l.builder.count("base/python"); got != 2 {
+				t.Errorf("base/python was built %d times, want the first time and this one", got)
+			}
+		})
+	}
+}
+
+func (l *lab) channel(image string) string {
+	l.t.Helper()
+	d, err := l.pull(image + ":stable").Digest()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return fmt.Sprint(d)
+}
