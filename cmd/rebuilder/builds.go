@@ -41,7 +41,7 @@ took and whether it came from the cache, what was warned of with its lines, and,
 				return printJSON(cmd, b)
 			}
 			clean(&b)
-			c.printer(cmd, time.Now()).build(b)
+			c.printer(cmd, b.Now).build(b)
 			return nil
 		}
 		all, err := c.client().Builds(cmd.Context(), what, limit)

@@ -20,7 +20,7 @@ func (s *Server) getBuild(r *http.Request) (any, error) {
 	}
 	out := wholeBuild(b)
 	p, err := store.GetProvenance(r.Context(), s.d.Store.Q(), b.ID)
-	out.Provenance = p != nil
+	out.Provenance, out.Now = p != nil, s.d.Now().UTC()
 	return out, err
 }
 

@@ -354,7 +354,8 @@ type Build struct {
 	// Fetched is what RUN steps fetched over HTTP, where that was recorded; of a step from the cache it is not known.
 	Fetched []Material `json:"fetched,omitempty"`
 	// Provenance says that GET .../provenance has the SLSA predicate.
-	Provenance bool `json:"provenance,omitempty"`
+	Provenance bool      `json:"provenance,omitempty"`
+	Now        time.Time `json:"now,omitzero"` // left out in a list, which has it once
 }
 
 // BuildStep is one step of a build.

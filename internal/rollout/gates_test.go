@@ -174,6 +174,9 @@ func TestGatesSurviveAKill(t *testing.T) {
 			l.publish("1.1")
 			l.settle()
 			l.right()
+			if got := l.cut.where(); got != at {
+				t.Fatalf("cut at %q", got)
+			}
 			if got := l.builder.count("base/python"); got != 2 {
 				t.Errorf("base/python was built %d times, want the first time and this one", got)
 			}

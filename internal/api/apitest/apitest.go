@@ -14,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"rebuilder/internal/api"
+	"rebuilder/internal/build"
 	"rebuilder/internal/catalog"
 	"rebuilder/internal/graph"
 	"rebuilder/internal/inventory"
@@ -384,7 +385,16 @@ func (w *World) builds(ctx context.Context, q store.Querier, _ Scenario) error {
 	}
 	builds := []store.Build{
 		{ID: DoneBuild, Rollout: RolloutID, Image: "base/debian", Key: "k1", State: "done", Started: ms(15 * time.Minute), Ended: ms(14 * time.Minute), Digest: Digest("base/debian new").String(),
-			Log: filepath.Join(w.dir, DoneBuild+".log"), Detail: store.BuildDetail{Recipe: "abc", Steps: 3, Cached: 1, Parents: map[string]string{"upstream/debian": Digest("upstream/debian").String()}}},
+			Log: filepath.Join(w.dir, DoneBuild+".log"), Detail: store.BuildDetail{Recipe: "abc", Steps: 3, Cached: 1, Parents: map[string]string{"upstream/debian": Digest("upstream/debian").String()},
+				Platform: "linux/amd64", Worker: "first", Args: map[string]string{"JAVA": "21"}, Secrets: []string{"npm"},
+				Took: []build.Step{
+					{Name: "[1/3] FROM 127.0.0.1:5000/upstream/debian:12", Cached: true},
+					{Name: "[2/3] RUN apt-get update && apt-get -y upgrade", Took: 4100 * time.Millisecond},
+					{Name: "exporting to image", Took: 320 * time.Millisecond},
+				},
+				Warnings:  []build.Warning{{Text: "JSONArgsRecommended: JSON arguments recommended for CMD", Lines: []string{"Dockerfile:3: CMD sleep 1"}, URL: "https://docs.example.com/rule/json-args-recommended/"}},
+				Materials: []build.Material{{URI: "pkg:docker/127.0.0.1%3A5000/upstream/debian@12", Digest: map[string]string{"sha256": "aa11"}}},
+			}},
 		{ID: FailedBuild, Rollout: RolloutID, Image: "base/nginx", Key: "k2", State: "failed", Started: ms(13 * time.Minute), Ended: ms(12*time.Minute + 20*time.Second),
 			Error: "process \"/bin/sh -c apt-get -y install ngnix\" did not complete successfully: exit code: 100", Log: filepath.Join(w.dir, FailedBuild+".log"),
 			Detail: store.BuildDetail{Recipe: "def", Steps: 2, LogTail: []string{"#5 1.002 " + Hostile, "#5 ERROR: exit code: 100"}, Lines: []string{"   2 | >>> RUN apt-get -y install ngnix"}}},
