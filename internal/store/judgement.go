@@ -1,0 +1,78 @@
+package store
+
+import (
+	"context"
+	"errors"
+)
+
+// Judgement is the last verdict on a digest.
+type Judgement struct {
+	Digest  string
+	Image   string // as which it was judged, in the graph or a reference
+	Outcome string // pass, fail, unknown
+	Basis   string // a hash of what it rests on besides the digest
+	At      int64  // when it was made
+	Since   int64  // since when the outcome is this one
+	Next    int64  // when it may change by itself; 0: it does not
+	Body    string // the verdict in JSON
+}
+
+const judgementColumns = `digest, image, outcome, basis, at, since, next, body`
+
+func scanJudgement(row interface{ Scan(...any) error }) (j Judgement, err error) {
+	return j, row.Scan(&j.Digest, &j.Image, &j.Outcome, &j.Basis, &j.At, &j.Since, &j.Next, &j.Body)
+}
+
+// SaveJudgement replaces the verdict on a digest. Since is kept as long as the outcome is the same. It returns the outcome
+// before; empty when there was none.
+func SaveJudgement(ctx context.Context, q Querier, j Judgement) (before string, err error) {
+	err = whole(ctx, q, func(q Querier) error {
+		old, found, err := GetJudgement(ctx, q, j.Digest)
+		if err != nil {
+			return err
+		}
+		j.Since = j.At
+		if found && old.Outcome == j.Outcome {
+			j.Since = old.Since
+		}
+		before = old.Outcome
+		_, err = q.Exec(ctx, `INSERT INTO judgement(`+judgementColumns+`) VALUES($1,$2,$3,$4,$5,$6,$7,$8)
+			ON CONFLICT(digest) DO UPDATE SET image=excluded.image, outcome=excluded.outcome, basis=excluded.basis, at=excluded.at,
+			since=excluded.since, next=excluded.next, body=excluded.body`,
+			j.Digest, j.Image, j.Outcome, j.Basis, j.At, j.Since, j.Next, j.Body)
+		return err
+	})
+	return before, err
+}
+
+// GetJudgement returns the last verdict on a digest; found is false when it was never judged.
+func GetJudgement(ctx context.Context, q Querier, digest string) (j Judgement, found bool, err error) {
+	j, err = scanJudgement(q.QueryRow(ctx, `SELECT `+judgementColumns+` FROM judgement WHERE digest=$1`, digest))
+	if errors.Is(err, ErrNoRows) {
+		return j, false, nil
+	}
+	return j, err == nil, err
+}
+
+// Scanned is what another scanner said of a digest.
+type Scanned struct {
+	Digest  string
+	Scanner string
+	At      int64
+	Error   string // why it could say nothing; empty: Body is its report
+	Body    string // JSON
+}
+
+// SaveScanned replaces what a scanner said of a digest.
+func SaveScanned(ctx context.Context, q Querier, s Scanned) error {
+	_, err := q.Exec(ctx, `INSERT INTO scanned(digest, scanner, at, error, body) VALUES($1,$2,$3,$4,$5)
+		ON CONFLICT(digest, scanner) DO UPDATE SET at=excluded.at, error=excluded.error, body=excluded.body`, s.Digest, s.Scanner, s.At, bounded(s.Error), s.Body)
+	return err
+}
+
+// ScannedOf returns what other scanners said of a digest, by their names.
+func ScannedOf(ctx context.Context, q Querier, digest string) ([]Scanned, error) {
+	return Collect(ctx, q, func(row interface{ Scan(...any) error }) (s Scanned, err error) {
+		return s, row.Scan(&s.Digest, &s.Scanner, &s.At, &s.Error, &s.Body)
+	}, `SELECT digest, scanner, at, error, body FROM scanned WHERE digest=$1 ORDER BY scanner`, digest)
+}

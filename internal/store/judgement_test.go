@@ -1,0 +1,71 @@
+package store_test
+
+import (
+	"testing"
+
+	"rebuilder/internal/store"
+	"rebuilder/internal/store/storetest"
+)
+
+func TestJudgement(t *testing.T) {
+	storetest.Both(t, func(t *testing.T, st *store.Store) {
+		save := func(outcome string, at int64) (before string) {
+			t.Helper()
+			before, err := store.SaveJudgement(t.Context(), st.Q(), store.Judgement{Digest: "sha256:a", Image: "base/debian", Outcome: outcome, Basis: "b", At: at, Next: at + 9, Body: "{}"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return before
+		}
+		if _, found, err := store.GetJudgement(t.Context(), st.Q(), "sha256:a"); err != nil || found {
+			t.Fatalf("found %v, %v", found, err)
+		}
+		for _, c := range []struct {
+			outcome string
+			at      int64
+			before  string
+			since   int64
+		}{{"fail", 1, "", 1}, {"fail", 2, "fail", 1}, {"pass", 3, "fail", 3}, {"fail", 4, "pass", 4}} {
+			if before := save(c.outcome, c.at); before != c.before {
+				t.Errorf("at %d: before was %q, want %q", c.at, before, c.before)
+			}
+			j, found, err := store.GetJudgement(t.Context(), st.Q(), "sha256:a")
+			if want := (store.Judgement{Digest: "sha256:a", Image: "base/debian", Outcome: c.outcome, Basis: "b", At: c.at, Since: c.since, Next: c.at + 9, Body: "{}"}); err != nil || !found || j != want {
+				t.Errorf("at %d: %+v, %v, %v", c.at, j, found, err)
+			}
+		}
+		if _, err := store.SaveJudgement(t.Context(), st.Q(), store.Judgement{Digest: "sha256:b", Outcome: "fine"}); err == nil {
+			t.Error("an outcome that is none was taken")
+		}
+	})
+}
+
+func TestScanned(t *testing.T) {
+	storetest.Both(t, func(t *testing.T, st *store.Store) {
+		for _, s := range []store.Scanned{{"sha256:a", "trivy", 1, "", "{}"}, {"sha256:a", "grype", 1, "no such program", ""}, {"sha256:b", "trivy", 1, "", "{}"}, {"sha256:a", "trivy", 2, "killed", ""}} {
+			if err := store.SaveScanned(t.Context(), st.Q(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all, err := store.ScannedOf(t.Context(), st.Q(), "sha256:a")
+		if err != nil || len(all) != 2 || all[0] != (store.Scanned{"sha256:a", "grype", 1, "no such program", ""}) || all[1] != (store.Scanned{"sha256:a", "trivy", 2, "killed", ""}) {
+			t.Errorf("%+v, %v", all, err)
+		}
+	})
+}
+
+func TestProvenance(t *testing.T) {
+	storetest.Both(t, func(t *testing.T, st *store.Store) {
+		if p, err := store.GetProvenance(t.Context(), st.Q(), "b-1"); err != nil || p != nil {
+			t.Fatalf("%s, %v", p, err)
+		}
+		for _, body := range []string{`{"a":1}`, `{"a":2}`, ""} {
+			if err := store.SaveProvenance(t.Context(), st.Q(), "b-1", []byte(body)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if p, err := store.GetProvenance(t.Context(), st.Q(), "b-1"); err != nil || string(p) != `{"a":2}` {
+			t.Errorf("%s, %v", p, err)
+		}
+	})
+}
