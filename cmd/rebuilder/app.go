@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -29,6 +30,7 @@ import (
 	"rebuilder/internal/reconcile"
 	"rebuilder/internal/registry"
 	"rebuilder/internal/rollout"
+	"rebuilder/internal/secret"
 	"rebuilder/internal/store"
 	"rebuilder/internal/watch"
 	"rebuilder/internal/web"
@@ -100,7 +102,8 @@ func NewApp(ctx context.Context, cfg AppConfig) (app *App, err error) {
 		return nil, err
 	}
 	if a.builder, err = buildkit.Open(ctx, buildkit.Config{
-		Address: c.Builder.Address, Root: a.path("buildkit"), Insecure: insecure(c), Keychain: authn.DefaultKeychain, Parallel: c.Builder.Parallel, Log: cfg.Log,
+		Address: c.Builder.Address, Root: a.path("buildkit"), Insecure: insecure(c), Keychain: authn.DefaultKeychain, Parallel: c.Builder.Parallel,
+		CacheBytes: c.Builder.Disk, Log: cfg.Log,
 	}); err != nil {
 		return nil, err
 	}
@@ -129,10 +132,18 @@ func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Wat
 	if a.finder, err = a.discoverer(reg, forge); err != nil {
 		return err
 	}
-	obs := &observe.Observer{Registry: reg, Packages: packages, Forge: forge, Store: a.store, Found: a.found, Now: time.Now, Log: a.cfg.Log}
+	secrets, err := secret.New()
+	if err != nil {
+		return err
+	}
+	obs := &observe.Observer{Registry: reg, Packages: packages, Forge: forge, Store: a.store, Secrets: secrets.Find, Found: a.found, Now: time.Now, Log: a.cfg.Log}
 	a.loop = reconcile.New(c, obs, a.store, a.cfg.Log, time.Now)
+	gates, err := a.gates(c)
+	if err != nil {
+		return err
+	}
 	a.runner, err = rollout.New(a.engine, a.store, obs, a.builder, reg, forge, a.loop.Catalog, rollout.Config{
-		Parallel: c.Builder.Parallel, Timeout: c.Builder.Timeout, Logs: a.path("logs"), Log: a.cfg.Log, Changed: a.loop.Wake,
+		Parallel: c.Builder.Parallel, Timeout: c.Builder.Timeout, Logs: a.path("logs"), Log: a.cfg.Log, Changed: a.loop.Wake, Gates: gates,
 	})
 	if err != nil {
 		return err
@@ -305,6 +316,42 @@ func (a *App) forgeToken(c *catalog.Catalog) (func(context.Context) (string, err
 	}
 	_, err := read(context.Background())
 	return read, err
+}
+
+// gates are what candidates pass before they are promoted.
+func (a *App) gates(c *catalog.Catalog) (rollout.Gates, error) {
+	g := rollout.Gates{Secret: a.buildSecret}
+	if c.Forge.URL != "" {
+		token, err := a.forgeToken(c)
+		if err != nil {
+			return g, err
+		}
+		g.Token = token
+	}
+	return g, nil
+}
+
+// maxSecret bounds one secret of a build, in bytes.
+const maxSecret = 1 << 20
+
+// buildSecret reads a build's secret anew for each build, so that it can be changed without a restart.
+func (a *App) buildSecret(s catalog.BuildSecret) ([]byte, error) {
+	if s.Env != "" {
+		if v := a.cfg.Env(s.Env); v != "" {
+			return []byte(v), nil
+		}
+		return nil, fmt.Errorf("the environment variable %s is not set", s.Env)
+	}
+	f, err := os.Open(s.File)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err == nil && len(b) > maxSecret {
+		err = fmt.Errorf("%s has more than %d bytes", s.File, maxSecret)
+	}
+	return b, err
 }
 
 func (a *App) webhookSecret(c *catalog.Catalog) string {
