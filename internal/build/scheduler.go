@@ -32,6 +32,8 @@ type Want struct {
 	Priority time.Duration
 	// Tried are the workers that it is not to go to again. With any, it waits for no paused one either.
 	Tried []*Member
+	// Waits is called when it has to wait; may be nil.
+	Waits func()
 }
 
 // Scheduler decides which build runs on which worker, and when: as soon as a worker that suits it has a free place, and
@@ -63,6 +65,15 @@ type ticket struct {
 	turn time.Time
 	done chan struct{} // closed when it has been served
 	got  *Member       // nil after done: refused
+}
+
+func (t *ticket) served() bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // Join adds a worker. The scheduler counts its builds in flight itself.
@@ -118,6 +129,9 @@ func (m *Member) Load() (inFlight, waiting int) {
 // no worker that suits is there or expected back, and ctx's error when ctx ends first.
 func (s *Scheduler) Acquire(ctx context.Context, w Want) (*Member, error) {
 	t := s.enter(w)
+	if w.Waits != nil && !t.served() {
+		w.Waits()
+	}
 	select {
 	case <-t.done:
 	case <-ctx.Done():

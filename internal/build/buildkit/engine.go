@@ -2,15 +2,17 @@ package buildkit
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/containerd/platforms"
 	"github.com/google/go-containerregistry/pkg/authn"
+	control "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 )
 
 // pingTimeout bounds how long an engine may take to answer that it is there.
@@ -18,8 +20,11 @@ const pingTimeout = 2 * time.Second
 
 // Config says which engine to use. The zero value is a managed one in the directory "buildkit".
 type Config struct {
-	// Address of a running buildkitd: "unix:///run/buildkit/buildkitd.sock", "tcp://host:1234". Empty: managed.
+	// Address of a running buildkitd: "unix:///run/buildkit/buildkitd.sock", "tcp://host:1234", "ssh://user@host",
+	// "kube-pod://pod?namespace=ci", "docker-container://name". Empty: managed.
 	Address string
+	// TLS of a tcp address. The zero value is a plain connection.
+	TLS TLS
 
 	// Root is the managed engine's state directory: cache, socket, log. Default "buildkit". One engine a directory.
 	Root string
@@ -56,6 +61,19 @@ type Engine struct {
 // Open connects to the engine and returns when a build can start; a managed engine is started first, which takes
 // well under a second. Close it.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	e, err := newEngine(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.Ping(ctx); err != nil { // the client connects when it is first used
+		e.Close()
+		return nil, fmt.Errorf("build engine %s: %w", e.address, err)
+	}
+	return e, nil
+}
+
+// newEngine makes an engine. A managed one has been started then; another may not answer yet.
+func newEngine(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -67,29 +85,18 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		}
 		e.managed, e.address = m, m.address()
 	}
-	if err := e.connect(ctx); err != nil {
+	var err error
+	if e.client, err = dial(ctx, e.address, cfg.TLS); err != nil {
+		return nil, fmt.Errorf("build engine %s: %w", e.address, err)
+	}
+	if e.managed == nil {
+		return e, nil
+	}
+	if err := e.managed.start(ctx, e.Ping); err != nil {
+		e.Close()
 		return nil, fmt.Errorf("build engine %s: %w", e.address, err)
 	}
 	return e, nil
-}
-
-func (e *Engine) connect(ctx context.Context) (err error) {
-	e.client, err = client.New(ctx, e.address, client.WithGRPCDialOption(grpc.WithConnectParams(grpc.ConnectParams{
-		Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
-		MinConnectTimeout: pingTimeout,
-	})))
-	if err != nil {
-		return err
-	}
-	if e.managed != nil {
-		err = e.managed.start(ctx, e.Ping)
-	} else {
-		err = e.Ping(ctx) // the client connects when it is first used
-	}
-	if err != nil {
-		e.Close()
-	}
-	return err
 }
 
 // Address is where other clients reach the engine, as Config.Address.
@@ -100,7 +107,7 @@ func (e *Engine) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	if _, err := e.client.Info(ctx); err != nil {
-		return fmt.Errorf("the build engine does not answer: %w", err)
+		return fmt.Errorf("the build engine does not answer: %w", explain(err))
 	}
 	return nil
 }
@@ -172,4 +179,38 @@ func (e *Engine) lastWords() string {
 		return ""
 	}
 	return e.managed.lastWords()
+}
+
+// platforms that the engine builds for, normalised; its own first.
+func (e *Engine) platforms(ctx context.Context) ([]string, error) {
+	workers, err := e.client.ListWorkers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(workers) == 0 {
+		return nil, errors.New("the build engine has no worker")
+	}
+	var out []string
+	for _, p := range workers[0].Platforms { // it builds with its first one
+		out = append(out, platforms.Format(platforms.Normalize(p)))
+	}
+	return out, nil
+}
+
+// builds are the ids of all that the engine builds now, for whomever.
+func (e *Engine) builds(ctx context.Context) (ids []string, err error) {
+	events, err := e.client.ControlClient().ListenBuildHistory(ctx, &control.BuildHistoryRequest{ActiveOnly: true, EarlyExit: true})
+	if err != nil {
+		return nil, err
+	}
+	for {
+		event, err := events.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			return ids, nil
+		case err != nil:
+			return nil, err
+		}
+		ids = append(ids, event.GetRecord().GetRef())
+	}
 }
