@@ -33,7 +33,10 @@ func (p Patch) TakenBy(installed string) bool {
 const maxVersion = 256 // bytes; the distributions' own stay far below
 
 // ecosystems are the library's names for the orders of versions.
-var ecosystems = map[string]string{"": "Debian", "deb": "Debian", "apk": "Alpine", "rpm": "Red Hat"}
+var ecosystems = map[string]string{
+	"": "Debian", "deb": "Debian", "apk": "Alpine", "rpm": "Red Hat",
+	"golang": "Go", "maven": "Maven", "npm": "npm", "pypi": "PyPI",
+}
 
 // apkVersion is the shape that apk's documentation gives versions. The library orders everything, and cannot say what is none.
 var apkVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*[a-z]?(_(alpha|beta|pre|rc|cvs|svn|git|hg|p)[0-9]*)*(~[0-9a-f]+)?(-r[0-9]+)?$`)

@@ -46,6 +46,11 @@ func TestCompare(t *testing.T) {
 		{"apk", "1.0~0a1b-r1", "1.0~ffff-r0", 1},
 		{"rpm", "1:1.0-1.el9", "9-1.el9", 1},
 		{"rpm", "1.0~rc1-1", "1.0-1", -1},
+		{"golang", "v1.2.10", "1.2.9", 1},
+		{"golang", "v0.0.0-20260101000000-abcdefabcdef", "v0.0.0-20250101000000-abcdefabcdef", 1},
+		{"maven", "1.0-alpha", "1.0", -1},
+		{"npm", "1.0.0-rc.1", "1.0.0", -1},
+		{"pypi", "1.0rc1", "1.0", -1},
 	} {
 		for _, sign := range []int{1, -1} {
 			if got, err := patch.Compare(c.family, c.a, c.b); err != nil || got != sign*c.want {
