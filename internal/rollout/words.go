@@ -19,7 +19,8 @@ type text struct{ Title, Body string }
 
 // letter is all that a pull request says. It is data, so that the words can be read without a world around them.
 type letter struct {
-	Application string // its name in the catalog
+	Application string   // its name in the catalog
+	Images      []string // its images, by their names in the graph
 	Rollout     store.Rollout
 	Lines       []line    // what the pull request changes
 	Bases       []newBase // those that Lines name, by name
@@ -46,6 +47,9 @@ func (r *Runner) words(ctx context.Context, t Turn, app catalog.Application, lin
 		return text{}, err
 	}
 	l := letter{Application: app.Name, Rollout: ro, Lines: lines}
+	for _, i := range app.Images {
+		l.Images = append(l.Images, i.Name)
+	}
 	for _, n := range nodes {
 		if n.Kind != string(graph.Application) || slices.ContainsFunc(app.Images, func(i catalog.ApplicationImage) bool { return i.Name == n.Image }) {
 			continue
@@ -309,7 +313,34 @@ func (l letter) sure(b *strings.Builder) {
 	if l.Others > 0 {
 		fmt.Fprintf(b, "- Other images of this rollout that stood on their new base when this was written, by their layers: %d of %d.\n", l.Proven, l.Others)
 	}
-	b.WriteString("- Your application was not built on it here: your checks say whether it works.\n\n")
+	fmt.Fprintf(b, "- %s\n\n", l.own())
+}
+
+// own says whether the reader's own application was tried.
+func (l letter) own() string {
+	const checks = "your checks say whether it works"
+	var said []string
+	for _, base := range l.described() {
+		if base.Node == nil {
+			continue
+		}
+		for _, t := range base.Node.Detail.Trials {
+			if !slices.Contains(l.Images, t.Image) {
+				continue
+			}
+			what := fmt.Sprintf("%s at commit %s", code(t.Image), code(cut(t.Commit, 12)))
+			switch t.Outcome {
+			case store.TrialPassed:
+				said = append(said, fmt.Sprintf("Your application was built on %s here before that was promoted, %s: it builds, and %s.", code(base.Name), what, checks))
+			case store.TrialBroken:
+				said = append(said, fmt.Sprintf("Your application was tried on %s here, %s: it builds neither on it nor on the base of before (%s).", code(base.Name), what, code(t.Reason)))
+			}
+		}
+	}
+	if len(said) == 0 {
+		return "Your application was not built on it here: " + checks + "."
+	}
+	return strings.Join(said, " ")
 }
 
 func evidence(b newBase) string {
@@ -326,11 +357,64 @@ func evidence(b newBase) string {
 	if b.Node.Detail.Proven {
 		s += "; its layers prove that it stands on its parent"
 	}
-	s += "."
+	s += "." + tested(b.Node.Detail.Tests) + compared(b.Node.Detail.Verdict) + triedOn(b.Node.Detail.Trials)
 	if m := b.Node.Detail.Missing; len(m) > 0 {
 		s += " Not taken: " + some(codes(m), 3) + "."
 	}
 	return s
+}
+
+func tested(t *store.Tests) string {
+	if t == nil {
+		return ""
+	}
+	return fmt.Sprintf(" %d of %d tests inside it passed.", t.Passed, t.Total)
+}
+
+// compared says what became of vulnerabilities, and what could not be told.
+func compared(v *store.Verdict) string {
+	if v == nil {
+		return ""
+	}
+	var s string
+	if c := v.Compared; c != nil && c.Fixed+c.New+c.Remaining > 0 {
+		s = fmt.Sprintf(" Of known vulnerabilities %d are fixed by it%s, %d are new, %d remain.", c.Fixed, named(c.FixedIDs), c.New, c.Remaining)
+	}
+	if len(v.Unknown) > 0 {
+		s += " Not known: " + some(codes(v.Unknown), 2) + "."
+	}
+	return s
+}
+
+func named(ids []string) string {
+	if len(ids) == 0 {
+		return ""
+	}
+	return " (" + some(codes(ids), 5) + ")"
+}
+
+// triedOn says how many applications were built on it before it was promoted.
+func triedOn(all []store.Trial) string {
+	built := 0
+	var not []string
+	for _, t := range all {
+		switch t.Outcome {
+		case store.TrialPassed:
+			built++
+		case store.TrialBroken:
+			not = append(not, code(t.Image)+" builds on the base of before neither")
+		case store.TrialNotTried:
+			not = append(not, fmt.Sprintf("%s was not tried (%s)", code(t.Image), code(t.Reason)))
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	s := fmt.Sprintf(" Before it was promoted, %d of %d applications that were tried on it built", built, len(all))
+	if len(not) > 0 {
+		s += "; " + some(not, 3)
+	}
+	return s + "."
 }
 
 const maxChain = 6 // images of one chain that are shown

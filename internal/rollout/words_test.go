@@ -53,6 +53,20 @@ func letters() map[string]letter {
 		{File: "web/Dockerfile", Line: 1, Base: "base/debian", From: at + "base/debian:stable@" + digest("0"), To: at + "base/debian:stable@" + digest("a")},
 		{File: "worker/Dockerfile", Line: 12, Base: "base/python", From: at + "base/python:stable@" + digest("1"), To: at + "base/python:stable@" + digest("b")}}}
 
+	judged := one
+	node := *debian.Node
+	node.Detail.Evidence = store.Evidence{
+		Tests: &store.Tests{Passed: 9, Total: 9},
+		Verdict: &store.Verdict{Outcome: "pass", Compared: &store.Compared{Fixed: 2, Remaining: 11, FixedIDs: []string{"CVE-2026-1234", "CVE-2026-1235"}, Before: digest("0")},
+			Unknown: []string{"no source has advisories for npm"}},
+		Trials: []store.Trial{
+			{Image: "billing", Repository: "acme/billing", Commit: strings.Repeat("c", 40), Outcome: store.TrialPassed},
+			{Image: "site", Outcome: store.TrialBroken, Reason: "RUN make exited with 2"},
+			{Image: "crm", Outcome: store.TrialNotTried, Reason: "no access to its Dockerfile"},
+		},
+	}
+	judged.Images, judged.Bases = []string{"billing"}, []newBase{{Name: debian.Name, Digest: debian.Digest, Lineage: debian.Lineage, Node: &node}}
+
 	pinning := one
 	pinning.Rollout = store.Rollout{ID: "r-a1b2c3d4e5f6-2", Cause: "parent", Title: "site: stands on an older base/debian than aaaaaaaaaaaa"}
 	pinning.Others = 0
@@ -65,7 +79,7 @@ func letters() map[string]letter {
 	big.Node.Detail.Missing = []string{"lib003 is still 1.0, not 1.1 (held)"}
 	many.Bases = []newBase{big}
 
-	return map[string]letter{"one": one, "two": two, "pinning": pinning, "many": many, "hostile": hostileLetter()}
+	return map[string]letter{"one": one, "two": two, "pinning": pinning, "many": many, "judged": judged, "hostile": hostileLetter()}
 }
 
 func manyPatches(n int) (out []plan.Patch) {
