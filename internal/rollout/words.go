@@ -328,7 +328,7 @@ func (l letter) own() string {
 			if !slices.Contains(l.Images, t.Image) {
 				continue
 			}
-			what := fmt.Sprintf("%s at commit %s", code(t.Image), code(cut(t.Commit, 12)))
+			what := fmt.Sprintf("%s at commit %s", code(t.Image), code(t.Commit[:min(12, len(t.Commit))]))
 			switch t.Outcome {
 			case store.TrialPassed:
 				said = append(said, fmt.Sprintf("Your application was built on %s here before that was promoted, %s: it builds, and %s.", code(base.Name), what, checks))
@@ -402,7 +402,7 @@ func triedOn(all []store.Trial) string {
 		case store.TrialPassed:
 			built++
 		case store.TrialBroken:
-			not = append(not, code(t.Image)+" builds on the base of before neither")
+			not = append(not, code(t.Image)+" does not build on the base of before either")
 		case store.TrialNotTried:
 			not = append(not, fmt.Sprintf("%s was not tried (%s)", code(t.Image), code(t.Reason)))
 		}
