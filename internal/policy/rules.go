@@ -30,3 +30,7 @@ func RuleIDs() []string {
 		RuleUnapprovedBase, RuleUnknownBase, RuleLatestTag, RuleDockerfileLint, RuleUnknownContent,
 	}
 }
+
+// OffByDefault says that a rule does nothing until a policy names it: it asks for what not all images can do. All others
+// are observed.
+func OffByDefault(rule string) bool { return rule == RuleShell || rule == RulePackageManager }
