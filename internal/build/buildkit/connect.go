@@ -112,15 +112,51 @@ func (t TLS) options(address string) []client.ClientOpt {
 	return []client.ClientOpt{server, client.WithCredentials(t.Cert, t.Key)}
 }
 
+// probe greets a tcp address as the client does, and says why it is not let in. The client itself often does not know:
+// it is refused after it was greeted, and may see a broken pipe before it sees the reason.
+func (t TLS) probe(ctx context.Context, address string) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return err
+	}
+	cfg := &tls.Config{ServerName: t.ServerName, NextProtos: []string{"h2"}}
+	if t.CA != "" {
+		pem, err := os.ReadFile(t.CA)
+		if err != nil {
+			return err
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		cfg.RootCAs.AppendCertsFromPEM(pem)
+	}
+	if t.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+		if err != nil {
+			return err
+		}
+		cfg.Certificates = []tls.Certificate{pair}
+	}
+	c, err := (&tls.Dialer{Config: cfg}).DialContext(ctx, "tcp", u.Host)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = c.SetReadDeadline(deadline) // without it the read ends with the other's patience
+	}
+	_, err = c.Read(make([]byte, 1)) // the first word is the server's
+	return err
+}
+
 // explain adds the way out to an error of a connection. What went wrong is only in its text.
 func explain(err error) error {
 	for _, known := range []struct{ text, hint string }{
-		{"tls: certificate required", "it wants a certificate of ours: set cert and key"},
+		{"tls: certificate required", "it wants a certificate of ours, of an authority that it knows: check cert and key"},
 		{"tls: unknown certificate authority", "it does not know the authority of our certificate: check cert"},
 		{"tls: bad certificate", "it does not take our certificate: check cert"},
 		{"tls: expired certificate", "our certificate has expired: renew cert"},
 		{"certificate signed by unknown authority", "its certificate is not of the authority in ca"},
 		{"x509: certificate is valid for", "its certificate is for another name: set server_name"},
+		{"x509: cannot validate certificate for", "its certificate is for another name: set server_name"},
 		{"x509: certificate has expired", "its certificate has expired"},
 		{"first record does not look like a TLS handshake", "it does not speak TLS: leave out ca, cert and key"},
 		{"error reading server preface", "it may speak TLS: set ca, cert and key"},

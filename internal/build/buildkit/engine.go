@@ -1,6 +1,7 @@
 package buildkit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,10 +107,14 @@ func (e *Engine) Address() string { return e.address }
 func (e *Engine) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	if _, err := e.client.Info(ctx); err != nil {
-		return fmt.Errorf("the build engine does not answer: %w", explain(err))
+	_, err := e.client.Info(ctx)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if e.config.TLS != (TLS{}) {
+		err = cmp.Or(e.config.TLS.probe(ctx, e.address), err)
+	}
+	return fmt.Errorf("the build engine does not answer: %w", explain(err))
 }
 
 // Close cancels the builds in flight, which return a lost build.Error, and stops a managed engine with all that runs

@@ -210,7 +210,12 @@ func TestChildRefuses(t *testing.T) {
 // childOf is the process that serves the engine's address.
 func childOf(t *testing.T, e *buildkit.Engine) int {
 	t.Helper()
-	socket := strings.TrimPrefix(e.Address(), "unix://")
+	return childAt(t, e.Address())
+}
+
+func childAt(t *testing.T, address string) int {
+	t.Helper()
+	socket := strings.TrimPrefix(address, "unix://")
 	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		t.Fatal(err)

@@ -256,6 +256,9 @@ func (m *member) state() WorkerState {
 		Name: m.name, Address: m.config.Address, State: stateReady, Since: m.since,
 		Platforms: slices.Clone(m.platforms()), Parallel: m.config.Parallel, Others: m.others,
 	}
+	if m.engine != nil {
+		s.Address = m.engine.Address() // a managed one's socket
+	}
 	s.InFlight, s.Waiting = m.place.Load()
 	switch {
 	case m.leaving:

@@ -63,7 +63,7 @@ const (
 // WorkerState is what a worker of a pool is doing.
 type WorkerState struct {
 	Name      string    `json:"name"`
-	Address   string    `json:"address"`
+	Address   string    `json:"address"`             // where other clients reach it
 	State     string    `json:"state"`               // "ready", "full", "draining", "lost"
 	Since     time.Time `json:"since"`               // of being ready or full, draining, or lost
 	Why       string    `json:"why,omitempty"`       // of draining and lost
@@ -98,6 +98,7 @@ type engine interface {
 	platforms(ctx context.Context) ([]string, error)
 	// builds are the ids of all that it builds now, for whomever.
 	builds(ctx context.Context) ([]string, error)
+	Address() string
 	Close() error
 }
 

@@ -23,6 +23,7 @@ type fakes struct {
 
 // fake is an engine whose builds take a minute.
 type fake struct {
+	address  string
 	fakes    *fakes
 	offers   []string
 	active   []string // builds of others
@@ -53,7 +54,7 @@ func (f *fakes) add(c *WorkerConfig) *fake {
 	if c.Address == "" {
 		c.Address = "unix:///" + c.Name
 	}
-	e := &fake{fakes: f, offers: []string{"linux/amd64"}, died: make(chan struct{})}
+	e := &fake{address: c.Address, fakes: f, offers: []string{"linux/amd64"}, died: make(chan struct{})}
 	f.engines[c.Address] = e
 	return e
 }
@@ -120,6 +121,8 @@ func (e *fake) builds(context.Context) ([]string, error) {
 	defer e.fakes.mu.Unlock()
 	return e.active, nil
 }
+
+func (e *fake) Address() string { return e.address }
 
 func (e *fake) Close() error {
 	e.fakes.mu.Lock()

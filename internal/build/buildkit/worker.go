@@ -153,7 +153,11 @@ func snapshotter(root string) runc.SnapshotterFactory {
 	}}
 }
 
-// gcPolicy drops first what is cheap to have again (contexts, git checkouts, cache mounts), then anything.
+// minFree is how much of the disk is left to others, as far as the cache can give way: a full disk fails every build.
+const minFree = 2 << 30
+
+// gcPolicy drops first what is cheap to have again (contexts, git checkouts, cache mounts), then anything. It is followed
+// at the start and after builds, once a minute: until then a cache may be larger.
 func gcPolicy(size int64) []client.PruneInfo {
 	return []client.PruneInfo{
 		{
@@ -161,7 +165,7 @@ func gcPolicy(size int64) []client.PruneInfo {
 			KeepDuration: 48 * time.Hour,
 			MaxUsedSpace: size / 10,
 		},
-		{All: true, ReservedSpace: size / 10, MaxUsedSpace: size},
+		{All: true, ReservedSpace: size / 10, MaxUsedSpace: size, MinFreeSpace: minFree},
 	}
 }
 
