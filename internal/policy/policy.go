@@ -1,8 +1,17 @@
 // Package policy says what is made of what was found in an image: findings, exceptions and now go in, a verdict comes out.
 // It is pure; who finds is internal/advisory, internal/scan, internal/hygiene, who joins them is internal/judge.
+//
+//	findings := policy.Merge(ours, trivys, grypes) // one of each, with who found it
+//	v := policy.Judge(policy.Input{Subject: s, Findings: findings, Policies: policies, Exceptions: exceptions, Now: now})
+//	c := policy.Compare(before, findings) // against the image that it replaces
+//
+// Nothing fails that no policy enforces, and what nobody could look at never counts as passed.
 package policy
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Kind says what sort of thing was found.
 type Kind string
@@ -25,6 +34,25 @@ const (
 	SeverityCritical   Severity = "critical"
 )
 
+// Severities are all, the worst first.
+func Severities() []Severity {
+	return []Severity{SeverityCritical, SeverityHigh, SeverityMedium, SeverityLow, SeverityNegligible, SeverityUnknown}
+}
+
+// rank orders severities; what is none is unknown.
+func (s Severity) rank() int {
+	if i := slices.Index(Severities(), s); i >= 0 {
+		return len(Severities()) - 1 - i
+	}
+	return 0
+}
+
+// known is s, or unknown when it is no severity.
+func (s Severity) known() Severity { return Severities()[len(Severities())-1-s.rank()] }
+
+// AtLeast says that s is as bad as bar or worse. Everything is at least unknown, and so is what is no severity.
+func (s Severity) AtLeast(bar Severity) bool { return s.rank() >= bar.rank() }
+
 // Finding is one thing found in one image digest.
 type Finding struct {
 	Kind Kind `json:"kind"`
@@ -42,6 +70,8 @@ type Finding struct {
 	PURL    string `json:"purl,omitempty"`
 	// FixedIn is the first version with the fix; empty: no patch yet.
 	FixedIn string `json:"fixed_in,omitempty"`
+	// FixKnown is since when FixedIn is known, epoch milliseconds; 0: that is not known.
+	FixKnown int64 `json:"fix_known_at,omitempty"`
 
 	Severity  Severity `json:"severity"`
 	Score     float64  `json:"score,omitempty"`  // CVSS base score, 0 when none is known
