@@ -50,7 +50,7 @@ func planOf(p *plan.Plan, automatic bool, now time.Time) Plan {
 	out := Plan{ID: p.ID, Title: p.Title, Cause: string(p.Cause), Now: now, AsOf: utc(p.MadeAt), NotBefore: utc(p.NotBefore), Automatic: automatic,
 		Steps: []Step{}, NotDone: []NotDone{}, Inputs: []Input{}, Images: p.Images, Unknown: p.Unknown}
 	for _, s := range p.Steps {
-		step := Step{Image: s.Image, Kind: s.Kind, Action: string(s.Action), Tier: s.Tier, Cause: string(s.Cause), Reasons: orEmpty(s.Reasons),
+		step := Step{Image: s.Image, Kind: s.Kind, Action: string(s.Action), Tier: s.Tier, Cause: string(s.Cause), Reasons: orEmpty(s.Reasons), Notes: s.Notes,
 			Parents: orEmpty(s.Parents), Before: s.Before, Patches: patchesOf(s.Image, s.Patches)}
 		for _, q := range step.Patches {
 			if q.PublishedAt.After(out.Published) {

@@ -197,6 +197,7 @@ type Step struct {
 	Tier    int      `json:"tier"`
 	Cause   string   `json:"cause"`
 	Reasons []string `json:"reasons"`
+	Notes   []string `json:"notes,omitempty"` // what is to be known of how it is done
 	Parents []string `json:"parents"`
 	Before  string   `json:"before,omitempty"`
 	Patches []Patch  `json:"patches"`

@@ -114,8 +114,8 @@ type Result struct {
 	Warnings []Warning `json:"warnings,omitempty"`
 	// Fetched is what RUN steps fetched over HTTP, when that was recorded: of steps from the cache it is not known.
 	Fetched []Material `json:"fetched,omitempty"`
-	// Doubt says why every RUN was keyed by the repositories' state: "no step could be recognised as one that installs
-	// packages"; empty when those that install were.
+	// Doubt says why more RUN steps were keyed by the repositories' state than those that install packages: one that runs
+	// a script may, and when none is known to install any, they all may. Empty when only those were.
 	Doubt  string `json:"doubt,omitempty"`
 	Worker string `json:"worker,omitempty"` // the builder that did it, by its name
 }
@@ -134,6 +134,8 @@ type Step struct {
 	Running bool          `json:"running,omitempty"`
 	Took    time.Duration `json:"took"`
 	Error   string        `json:"error,omitempty"`
+	// Line is where the Dockerfile has it, counted from 1; 0 where it has not, or it is not known.
+	Line int `json:"line,omitempty"`
 }
 
 // Material is one resolved input of a build, from its provenance.

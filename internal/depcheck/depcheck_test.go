@@ -104,6 +104,7 @@ var frontend = []string{
 	"github.com/moby/buildkit/solver/pb",
 	"github.com/opencontainers/go-digest",
 	"github.com/opencontainers/image-spec/specs-go/v1",
+	"mvdan.cc/sh/v3/syntax", // what a RUN runs is in a shell's language
 }
 
 // pure are the packages that take values and give values, and what even they may import besides the harmless part of the

@@ -56,7 +56,7 @@ func (l *looking) remember(ctx context.Context, b catalog.Base, busy string) err
 			return err
 		}
 	}
-	f.Unwatched = r.unwatched
+	f.Unwatched, f.Doubt = r.unwatched, r.doubt
 	err := l.fresh(ctx, b, &f)
 	if err != nil {
 		return err

@@ -242,6 +242,22 @@ func TestRecipesThatCannotBeBuilt(t *testing.T) {
 	}
 }
 
+// A recipe of which nobody can tell what installs packages is one of which the plan says so.
+func TestDoubtOverPackageSteps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.twoBases()
+	w.write("python/Dockerfile", "FROM HOST/base/debian:stable\nCOPY setup /setup\nRUN /setup\n")
+	w.write("debian/Dockerfile", "FROM HOST/upstream/debian:12\nRUN apt-get update && apt-get -y upgrade\n")
+	facts := w.look(c).Facts
+	if got, want := facts.Bases["base/python"].Doubt, "no RUN is recognised as one that installs packages: all are run again"; got != want {
+		t.Errorf("doubt %q, want %q", got, want)
+	}
+	if got := facts.Bases["base/debian"].Doubt; got != "" {
+		t.Errorf("doubt of base/debian: %q", got)
+	}
+}
+
 func TestParentsThatTheCatalogDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

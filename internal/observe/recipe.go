@@ -32,7 +32,8 @@ type recipe struct {
 	parents   []plan.Parent
 	unwatched []string // "ubuntu:24.04 (Dockerfile:1)"
 	problem   string
-	fired     bool // the ONBUILDs of its parents are known, and count
+	doubt     string // why more of its steps are run again for a patch than those that install packages
+	fired     bool   // the ONBUILDs of its parents are known, and count
 }
 
 // inherits returns the image of the catalog that the recipe's target stands on.
@@ -60,6 +61,9 @@ func readRecipe(ctx context.Context, known names, b catalog.Base) *recipe {
 	}
 	r.src = src
 	r.madeFrom(known, b, nil)
+	if runs, err := dockerfile.Runs(src); err == nil { // what is wrong with the file is the problem already
+		_, r.doubt = dockerfile.PackageSteps(runs)
+	}
 	return r
 }
 

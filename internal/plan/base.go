@@ -34,6 +34,9 @@ func (m *maker) base(name string) {
 		return
 	}
 	m.settle(s, b)
+	if b.Doubt != "" && b.State != "" {
+		s.Notes = append(s.Notes, b.Doubt)
+	}
 	m.add(s)
 }
 

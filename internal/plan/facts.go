@@ -86,6 +86,8 @@ type Base struct {
 	Promoted string
 	// Unwatched are the images that the recipe names and the catalog does not: "ubuntu:24.04 (Dockerfile:1)".
 	Unwatched []string
+	// Doubt says why a rebuild runs more steps again than those that are known to install packages; empty when it does not.
+	Doubt string
 	// Parents are the images of the catalog that the recipe names.
 	Parents []Parent
 	// Patches are the newer packages for the current digest, inherited ones included.

@@ -61,9 +61,10 @@ type Step struct {
 	Tier    int      `json:"tier"`
 	Cause   Cause    `json:"cause"`
 	Reasons []string `json:"reasons"`
-	Parents []string `json:"parents"` // steps of this plan that come first
-	Before  string   `json:"before"`  // digest now; empty when none
-	Patches []Patch  `json:"patches"` // those that this step must bring in
+	Notes   []string `json:"notes,omitempty"` // what is to be known of how it is done
+	Parents []string `json:"parents"`         // steps of this plan that come first
+	Before  string   `json:"before"`          // digest now; empty when none
+	Patches []Patch  `json:"patches"`         // those that this step must bring in
 	// Refresh is the fresh build that this step makes; empty: none is wanted of it.
 	Refresh string `json:"refresh,omitempty"`
 }
@@ -196,7 +197,7 @@ func identity(inputs []Input, steps []Step) string {
 	steps = slices.Clone(steps)
 	for i := range steps {
 		s := &steps[i]
-		s.Reasons, s.Patches = nil, slices.Clone(s.Patches)
+		s.Reasons, s.Notes, s.Patches = nil, nil, slices.Clone(s.Patches)
 		for k := range s.Patches {
 			s.Patches[k].PublishedAt = 0 // as this replica's watcher knows it
 		}

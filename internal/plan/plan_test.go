@@ -619,3 +619,27 @@ func inOrder(t *testing.T, p *plan.Plan) {
 		at[s.Image] = i
 	}
 }
+
+// A step says what of its build is not as exact as it should be; that is no cause, and no other plan.
+func TestDoubtIsNoted(t *testing.T) {
+	const doubt = "no RUN is recognised as one that installs packages: all are run again"
+	w := current()
+	w.base("base/python", func(b *plan.Base) { b.Doubt = doubt })
+	if p := w.make(t); !p.Empty() {
+		t.Errorf("steps %+v", p.Steps)
+	}
+	w.base("base/python", func(b *plan.Base) { b.BuiltFrom = "another" })
+	p := w.make(t)
+	if s, _ := p.Find("base/python"); !slices.Equal(s.Notes, []string{doubt}) || len(s.Reasons) != 1 {
+		t.Errorf("step %+v", s)
+	}
+	w.base("base/python", func(b *plan.Base) { b.Doubt = "" })
+	without := w.make(t)
+	if s, _ := without.Find("base/python"); len(s.Notes) != 0 || without.ID != p.ID {
+		t.Errorf("step %+v, plan %s, with the note %s", s, without.ID, p.ID)
+	}
+	w.base("base/python", func(b *plan.Base) { b.Doubt, b.State = doubt, "" })
+	if s, _ := w.make(t).Find("base/python"); len(s.Notes) != 0 {
+		t.Errorf("without package repositories: %+v", s)
+	}
+}

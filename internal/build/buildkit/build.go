@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,10 +47,11 @@ func (e *Engine) Build(ctx context.Context, r build.Request) (*build.Result, err
 	}
 	defer e.leave(id)
 
-	a := &attempt{engine: e, request: r, progress: newProgress(r.Progress, cancel)}
+	secrets := newRedactor(r)
+	a := &attempt{engine: e, request: r, redactor: secrets, progress: newProgress(r.Progress, cancel, secrets)}
 	res, err := a.run(solveCtx)
 	if err != nil || a.progress.half != nil {
-		return nil, a.failure(ctx, err)
+		return nil, secrets.error(a.failure(ctx, err))
 	}
 	return res, nil
 }
@@ -57,12 +60,16 @@ func (e *Engine) Build(ctx context.Context, r build.Request) (*build.Result, err
 type attempt struct {
 	engine   *Engine
 	request  build.Request
+	redactor *redactor
 	progress *progress
+	doubt    string
 	lives    int // of a managed engine, when the attempt began
 }
 
 func (a *attempt) run(ctx context.Context) (*build.Result, error) {
-	r := a.request
+	if err := check(a.request); err != nil {
+		return nil, err
+	}
 	lives, err := a.engine.ready(ctx)
 	if err != nil {
 		return nil, &build.Error{Reason: err.Error(), Lost: true, Cause: err}
@@ -73,20 +80,50 @@ func (a *attempt) run(ctx context.Context) (*build.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if res.Digest, err = v1.NewHash(response[exptypes.ExporterImageDigestKey]); err != nil {
-		return nil, fmt.Errorf("the engine returned no digest: %w", err)
-	}
-	if res.Provenance, res.Materials, err = provenance(ctx, a.engine.client, r.ID); err != nil {
+	if err := a.read(ctx, res, response[exptypes.ExporterImageDigestKey]); err != nil {
 		return nil, err
 	}
-	if pin := unusedPin(r.Pins, res.Materials); pin != nil {
-		return nil, fmt.Errorf("the build did not use the pin of %s to %s: the Dockerfile does not need that image", pin.Reference, pin.Digest)
-	}
-	if err := checkPlatforms(ctx, a.engine.client, res.Materials); err != nil {
+	if err := a.verify(ctx, res); err != nil {
 		return nil, err
 	}
+	res.Doubt, res.Warnings = a.doubt, a.progress.warnings
 	res.Steps, res.Ended = a.progress.steps(), time.Now()
 	return res, nil
+}
+
+// read fills in what the engine says of the build.
+func (a *attempt) read(ctx context.Context, res *build.Result, digest string) (err error) {
+	if !a.request.Discard {
+		if res.Digest, err = v1.NewHash(digest); err != nil {
+			return fmt.Errorf("the engine returned no digest: %w", err)
+		}
+	}
+	predicate, err := provenance(ctx, a.engine.client, a.request.ID)
+	if err != nil {
+		return err
+	}
+	res.Provenance = a.redactor.bytes(predicate)
+	p, err := parseProvenance(res.Provenance)
+	if err != nil {
+		return err
+	}
+	res.Materials, res.Fetched = p.materials()
+	return nil
+}
+
+// verify makes sure that what was made is what was asked for.
+func (a *attempt) verify(ctx context.Context, res *build.Result) error {
+	r := a.request
+	if pin := unusedPin(r.Pins, res.Materials); pin != nil {
+		return fmt.Errorf("the build did not use the pin of %s to %s: the Dockerfile does not need that image", pin.Reference, pin.Digest)
+	}
+	if err := checkPlatforms(ctx, a.engine.client, res.Materials); err != nil {
+		return err
+	}
+	if r.Discard || r.Platform == "" {
+		return nil
+	}
+	return checkResult(ctx, a.engine.client, res.Digest, r.Platform)
 }
 
 func (a *attempt) solve(ctx context.Context) (map[string]string, error) {
@@ -114,8 +151,12 @@ func (a *attempt) options(ctx context.Context) (*client.SolveOpt, error) {
 	if err != nil {
 		return nil, err
 	}
-	attached, err := setState(src, r)
-	if err != nil {
+	secrets := maps.Clone(r.Secrets)
+	if secrets == nil {
+		secrets = map[string][]byte{}
+	}
+	a.progress.places = newPlaces(src.dockerfile)
+	if a.doubt, err = setState(src, r, secrets); err != nil {
 		return nil, err
 	}
 	pol, err := policy(r.Pins)
@@ -123,7 +164,7 @@ func (a *attempt) options(ctx context.Context) (*client.SolveOpt, error) {
 		return nil, err
 	}
 	maps.Copy(src.attrs, frontendAttrs(r))
-	return &client.SolveOpt{
+	opt := &client.SolveOpt{
 		Ref:                  r.ID,
 		CompatibilityVersion: compatibility,
 		// BuildKit compares the files of one key by size and time; two contexts under one key could be mixed up.
@@ -131,27 +172,34 @@ func (a *attempt) options(ctx context.Context) (*client.SolveOpt, error) {
 		Frontend:      "dockerfile.v0",
 		FrontendAttrs: src.attrs,
 		LocalMounts:   src.mounts,
-		Exports:       []client.ExportEntry{{Type: client.ExporterImage, Attrs: a.engine.exportAttrs(r)}},
 		SourcePolicy:  pol,
-		Session:       append(attached, a.engine.auth()...),
-	}, nil
+		ProxyNetwork:  r.RecordNetwork,
+		// Of the attachables of a kind, a session has one.
+		Session: append([]session.Attachable{secretsprovider.FromMap(secrets)}, a.engine.auth()...),
+	}
+	if !r.Discard {
+		opt.Exports = []client.ExportEntry{{Type: client.ExporterImage, Attrs: a.engine.exportAttrs(r)}}
+	}
+	a.engine.share(opt, r)
+	return opt, nil
 }
 
-// setState mounts the repository state into the package steps, and what a fresh build is known by into all, in memory.
-func setState(src *source, r build.Request) ([]session.Attachable, error) {
+// setState mounts the repository state into the package steps, and what a fresh build is known by into all, in memory. It
+// adds to secrets what the steps are to be given, and returns why more steps than those that install packages were marked.
+func setState(src *source, r build.Request, secrets map[string][]byte) (doubt string, err error) {
 	if r.RepositoryState == "" && r.Fresh == "" {
-		return nil, nil
+		return "", nil
 	}
-	lines, err := flags(src.dockerfile, r.RepositoryState != "", r.Fresh != "")
+	lines, doubt, err := flags(src.dockerfile, r.RepositoryState != "", r.Fresh != "")
 	if err != nil {
-		return nil, dockerfileError(r, src.dockerfile, err)
+		return "", dockerfileError(r, src.dockerfile, err)
 	}
 	if len(lines) == 0 {
-		return nil, nil
+		return "", nil
 	}
 	marked, err := markSteps(src.dockerfile, lines)
 	if err != nil {
-		return nil, dockerfileError(r, src.dockerfile, err)
+		return "", dockerfileError(r, src.dockerfile, err)
 	}
 	src.give(r, marked)
 
@@ -167,7 +215,8 @@ func setState(src *source, r build.Request) ([]session.Attachable, error) {
 		src.mounts[freshContext] = memory{"fresh": []byte(r.Fresh)}
 		src.attrs["context:"+freshContext] = "local:" + freshContext
 	}
-	return []session.Attachable{secretsprovider.FromMap(map[string][]byte{aptSecret: []byte(stateTarget + "/" + aptConfig)})}, nil
+	secrets[aptSecret] = []byte(stateTarget + "/" + aptConfig)
+	return doubt, nil
 }
 
 // dockerfileError is the parser's error, with the line it is about.
@@ -204,7 +253,23 @@ func frontendAttrs(r build.Request) map[string]string {
 	if !r.SourceDateEpoch.IsZero() {
 		attrs["build-arg:SOURCE_DATE_EPOCH"] = strconv.FormatInt(r.SourceDateEpoch.Unix(), 10)
 	}
+	if r.Network != build.NetworkEngine {
+		attrs["force-network-mode"] = string(r.Network)
+	}
+	limit(attrs, r.Limits)
 	return attrs
+}
+
+// limit bounds what each RUN step may take.
+func limit(attrs map[string]string, l build.Limits) {
+	const period = 100_000 // microseconds; the kernel's own
+	if l.Memory > 0 {
+		attrs["memory"] = strconv.FormatInt(l.Memory, 10)
+	}
+	if l.CPUs > 0 {
+		attrs["cpuperiod"] = strconv.Itoa(period)
+		attrs["cpuquota"] = strconv.FormatInt(int64(math.Ceil(l.CPUs*period)), 10)
+	}
 }
 
 func (e *Engine) exportAttrs(r build.Request) map[string]string {
@@ -215,13 +280,36 @@ func (e *Engine) exportAttrs(r build.Request) map[string]string {
 		"push-by-digest": "true",
 		"oci-mediatypes": "true",
 	}
-	host, _, _ := strings.Cut(r.Repository, "/")
-	for _, insecure := range e.config.Insecure {
-		if host == insecure {
-			attrs["registry.insecure"] = "true"
-		}
+	if r.Reproducible {
+		attrs["rewrite-timestamp"] = "true" // of what this build adds; layers of the parents stay as they are
 	}
+	e.plain(attrs, r.Repository)
 	return attrs
+}
+
+// share has the build take what others have left at r.Cache, and leave there what it made. What was taken is known to the
+// engine for this build only: it is asked for in each. A cache that cannot be read or written costs time, no build.
+func (e *Engine) share(opt *client.SolveOpt, r build.Request) {
+	if r.Cache == "" {
+		return
+	}
+	from := map[string]string{"ref": r.Cache}
+	e.plain(from, r.Cache)
+	opt.CacheImports = []client.CacheOptionsEntry{{Type: "registry", Attrs: from}}
+	if r.Discard {
+		return
+	}
+	to := map[string]string{"mode": "max", "image-manifest": "true", "oci-mediatypes": "true", "ignore-error": "true"}
+	maps.Copy(to, from)
+	opt.CacheExports = []client.CacheOptionsEntry{{Type: "registry", Attrs: to}}
+}
+
+// plain adds that the registry of ref is spoken to over plain http, when it is one of those.
+func (e *Engine) plain(attrs map[string]string, ref string) {
+	host, _, _ := strings.Cut(ref, "/")
+	if slices.Contains(e.config.Insecure, host) {
+		attrs["registry.insecure"] = "true"
+	}
 }
 
 // silent keeps BuildKit's client from writing to the process's standard error; its errors are returned anyway.

@@ -34,6 +34,17 @@ type progress struct {
 	half    *build.Error
 	order   []digest.Digest
 	watched map[digest.Digest]*step
+
+	redactor *redactor
+	streams  map[streamID]*stream
+	places   places
+	warnings []build.Warning
+}
+
+// streamID is one output of one step.
+type streamID struct {
+	vertex digest.Digest
+	number int
 }
 
 // step is a vertex. BuildKit may start and complete one several times; its time is the sum.
@@ -44,8 +55,8 @@ type step struct {
 	rest []byte // an unfinished line
 }
 
-func newProgress(report func(build.Step), onHalf context.CancelCauseFunc) *progress {
-	return &progress{report: report, onHalf: onHalf, watched: map[digest.Digest]*step{}}
+func newProgress(report func(build.Step), onHalf context.CancelCauseFunc, secrets *redactor) *progress {
+	return &progress{report: report, onHalf: onHalf, watched: map[digest.Digest]*step{}, redactor: secrets, streams: map[streamID]*stream{}}
 }
 
 // follow reads until updates is closed, whatever happens to w: a status channel nobody reads stops the solve.
@@ -60,6 +71,7 @@ func (p *progress) follow(updates <-chan *client.SolveStatus, w io.Writer) {
 		p.update(s)
 		shown <- s
 	}
+	shown <- p.end()
 	close(shown)
 	<-done
 }
@@ -75,14 +87,43 @@ func display(shown chan *client.SolveStatus, w io.Writer) {
 	}
 }
 
+// update takes in s, and takes out of it what nobody is to read.
 func (p *progress) update(s *client.SolveStatus) {
 	for _, v := range s.Vertexes {
-		v.Name = unmark(v.Name)
+		v.Name, v.Error = p.redactor.string(unmark(v.Name)), p.redactor.string(v.Error)
 		p.vertex(v)
 	}
+	for _, st := range s.Statuses {
+		st.ID, st.Name = p.redactor.string(st.ID), p.redactor.string(st.Name)
+	}
 	for _, l := range s.Logs {
+		l.Data = p.stream(l).next(l.Data)
 		p.log(l)
 	}
+	for _, w := range s.Warnings {
+		p.warn(w)
+	}
+}
+
+func (p *progress) stream(l *client.VertexLog) *stream {
+	id := streamID{l.Vertex, l.Stream}
+	if p.streams[id] == nil {
+		p.streams[id] = &stream{redactor: p.redactor}
+	}
+	return p.streams[id]
+}
+
+// end is what was held back of the logs.
+func (p *progress) end() *client.SolveStatus {
+	s := &client.SolveStatus{}
+	for id, held := range p.streams {
+		if rest := held.rest(); len(rest) > 0 {
+			l := &client.VertexLog{Vertex: id.vertex, Stream: id.number, Data: rest, Timestamp: time.Now()}
+			s.Logs = append(s.Logs, l)
+			p.log(l)
+		}
+	}
+	return s
 }
 
 func (p *progress) step(d digest.Digest) *step {
@@ -98,7 +139,7 @@ func (p *progress) step(d digest.Digest) *step {
 func (p *progress) vertex(v *client.Vertex) {
 	st := p.step(v.Digest)
 	before := st.Step
-	st.Name, st.Error = v.Name, v.Error
+	st.Name, st.Error, st.Line = v.Name, v.Error, p.places.line(v.Name)
 	st.Cached = st.Cached || v.Cached
 	st.Running = v.Started != nil && v.Completed == nil
 	if v.Started != nil && v.Completed != nil {

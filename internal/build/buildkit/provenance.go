@@ -12,8 +12,10 @@ import (
 	"github.com/containerd/containerd/v2/core/content/proxy"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
+	provenancetypes "github.com/moby/buildkit/solver/llbsolver/provenance/types"
 	"github.com/moby/buildkit/util/purl"
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -26,41 +28,68 @@ const maxBlob = 16 << 20
 
 // provenance reads the SLSA v1 predicate of a finished build from the engine's history. BuildKit keeps one for each
 // build, asked for or not; it forgets after some fifty builds.
-func provenance(ctx context.Context, c *client.Client, ref string) ([]byte, []build.Material, error) {
+func provenance(ctx context.Context, c *client.Client, ref string) ([]byte, error) {
 	stream, err := c.ControlClient().ListenBuildHistory(ctx, &controlapi.BuildHistoryRequest{Ref: ref, EarlyExit: true})
 	if err != nil {
-		return nil, nil, fmt.Errorf("read build history: %w", err)
+		return nil, fmt.Errorf("read build history: %w", err)
 	}
 	for {
 		ev, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return nil, nil, fmt.Errorf("build history has no provenance of %s", ref)
+			return nil, fmt.Errorf("build history has no provenance of %s", ref)
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("read build history: %w", err)
+			return nil, fmt.Errorf("read build history: %w", err)
 		}
 		if ev.Record.GetRef() != ref || len(ev.Record.GetResult().GetAttestations()) == 0 {
 			continue
 		}
 		predicate, err := readBlob(ctx, c, digest.Digest(ev.Record.Result.Attestations[0].Digest))
 		if err != nil {
-			return nil, nil, fmt.Errorf("read provenance: %w", err)
+			return nil, fmt.Errorf("read provenance: %w", err)
 		}
-		materials, err := parseMaterials(predicate)
-		return predicate, materials, err
+		return predicate, nil
 	}
 }
 
-func parseMaterials(predicate []byte) ([]build.Material, error) {
-	var p struct {
-		BuildDefinition struct {
-			ResolvedDependencies []build.Material `json:"resolvedDependencies"`
-		} `json:"buildDefinition"`
-	}
-	if err := json.Unmarshal(predicate, &p); err != nil {
+// predicate is what we need of a SLSA v1 predicate.
+type predicate struct {
+	BuildDefinition struct {
+		ResolvedDependencies []build.Material `json:"resolvedDependencies"`
+		InternalParameters   struct {
+			BuildConfig struct {
+				Definition []provenancetypes.BuildStep `json:"llbDefinition"`
+			} `json:"buildConfig"`
+		} `json:"internalParameters"`
+	} `json:"buildDefinition"`
+}
+
+func parseProvenance(b []byte) (*predicate, error) {
+	p := &predicate{}
+	if err := json.Unmarshal(b, p); err != nil {
 		return nil, fmt.Errorf("parse provenance: %w", err)
 	}
-	return p.BuildDefinition.ResolvedDependencies, nil
+	return p, nil
+}
+
+// materials are what the build took, and apart from it what its RUN steps fetched: that is in the provenance beside what
+// ADD named, and is no source of the build's definition.
+func (p *predicate) materials() (taken, fetched []build.Material) {
+	named := map[string]bool{}
+	for _, st := range p.BuildDefinition.InternalParameters.BuildConfig.Definition {
+		if s := st.Op.GetSource(); s != nil {
+			named[s.Identifier] = true
+		}
+	}
+	for _, m := range p.BuildDefinition.ResolvedDependencies {
+		web := strings.HasPrefix(m.URI, "http://") || strings.HasPrefix(m.URI, "https://")
+		if web && m.Digest["sha1"] == "" && !named[m.URI] { // a commit has a sha1
+			fetched = append(fetched, m)
+		} else {
+			taken = append(taken, m)
+		}
+	}
+	return taken, fetched
 }
 
 // checkPlatforms compares each image that was used with the platform it was used as: BuildKit takes an image of another
@@ -81,6 +110,22 @@ func checkPlatforms(ctx context.Context, c *client.Client, materials []build.Mat
 		if got != nil && !platforms.OnlyStrict(*want).Match(*got) {
 			return fmt.Errorf("%s is for %s, not for %s", ref, platforms.Format(*got), platforms.Format(*want))
 		}
+	}
+	return nil
+}
+
+// checkResult compares what was made with the platform that was asked for: a Dockerfile may name another one.
+func checkResult(ctx context.Context, c *client.Client, made v1.Hash, want string) error {
+	platform, err := platforms.Parse(want)
+	if err != nil {
+		return fmt.Errorf("platform %q: %w", want, err)
+	}
+	got, err := imagePlatform(ctx, c, made.Hex)
+	if err != nil {
+		return fmt.Errorf("read the platform of what was built: %w", err)
+	}
+	if got != nil && !platforms.OnlyStrict(platform).Match(*got) {
+		return fmt.Errorf("what was built is for %s, not for %s: look for FROM --platform in the Dockerfile", platforms.Format(*got), platforms.Format(platform))
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/db/boltutil"
 	"github.com/moby/buildkit/util/grpcerrors"
+	"github.com/moby/buildkit/util/network/cniprovider"
 	"github.com/moby/buildkit/util/network/netproviders"
 	"github.com/moby/buildkit/util/resolver"
 	resolverconfig "github.com/moby/buildkit/util/resolver/config"
@@ -132,7 +133,7 @@ func newWorker(ctx context.Context, c childConfig, hosts docker.RegistryHosts) (
 		return nil, err
 	}
 	opt, err := runc.NewWorkerOpt(c.Root, snapshotter(c.Root), false, oci.ProcessSandbox, nil, nil,
-		netproviders.Opt{Mode: "host"}, nil, runcPath, "", false,
+		netproviders.Opt{Mode: "host", CNI: cniprovider.Opt{Root: c.Root}}, nil, runcPath, "", false,
 		semaphore.NewWeighted(int64(c.Parallel)), "", "", nil)
 	if err != nil {
 		return nil, fmt.Errorf("make worker: %w", err)
