@@ -51,7 +51,8 @@ type Request struct {
 	// GitToken is given to the engine by session for this build only.
 	GitToken string
 	// Secrets are mounted by RUN --mount=type=secret, by id. They are given by session for this build only, and are in no
-	// cache key, log or record but by their names.
+	// cache key, log or record but by their names: where a step prints one, as it is, its lines, or as JSON and URLs have
+	// it, stars are written. A value of less than four bytes is not looked for.
 	Secrets map[string][]byte
 
 	// Limits bound each step; zero values do not.
@@ -59,7 +60,7 @@ type Request struct {
 	// Network of RUN steps; the engine's own when empty.
 	Network Network
 	// RecordNetwork has RUN steps fetch through a proxy of the engine's that notes what they fetch: Result.Fetched. What
-	// is not HTTP does not get through.
+	// is not HTTP does not get through, nor what is on a loopback address of the engine's machine.
 	RecordNetwork bool
 	// Reproducible makes two builds of the same inputs the same, bit for bit, as far as the recipe allows: times in layers
 	// are bounded by SourceDateEpoch, which must be set.
@@ -72,7 +73,7 @@ type Request struct {
 	// Priority is about how long what waits for this build takes, itself included: its longest chain. Of builds that wait
 	// for a place, one with more goes before those that have not waited so much longer.
 	Priority time.Duration
-	// Discard builds and pushes nothing: Result.Digest is zero. It is for trials.
+	// Discard builds and pushes nothing, neither image nor cache: Result.Digest is zero. It is for trials.
 	Discard bool
 
 	Log      io.Writer  // the human log, plain; may be nil
@@ -112,7 +113,8 @@ type Result struct {
 	Ended      time.Time  `json:"ended"`
 	// Warnings are what the engine says of the Dockerfile.
 	Warnings []Warning `json:"warnings,omitempty"`
-	// Fetched is what RUN steps fetched over HTTP, when that was recorded: of steps from the cache it is not known.
+	// Fetched is what RUN steps fetched over HTTP, when that was recorded. Of steps from the cache it is not known, and a
+	// step that was run without a record is one of those: what a key fetched is in the record of its first build.
 	Fetched []Material `json:"fetched,omitempty"`
 	// Doubt says why more RUN steps were keyed by the repositories' state than those that install packages: one that runs
 	// a script may, and when none is known to install any, they all may. Empty when only those were.

@@ -68,7 +68,7 @@ type attempt struct {
 
 func (a *attempt) run(ctx context.Context) (*build.Result, error) {
 	if err := check(a.request); err != nil {
-		return nil, err
+		return nil, &build.Error{Reason: err.Error(), Cause: err}
 	}
 	lives, err := a.engine.ready(ctx)
 	if err != nil {
@@ -123,7 +123,7 @@ func (a *attempt) verify(ctx context.Context, res *build.Result) error {
 	if r.Discard || r.Platform == "" {
 		return nil
 	}
-	return checkResult(ctx, a.engine.client, res.Digest, r.Platform)
+	return checkResult(ctx, a.engine.client, res.Digest, r.Platform, res.Materials)
 }
 
 func (a *attempt) solve(ctx context.Context) (map[string]string, error) {

@@ -6,10 +6,13 @@
 // A build goes like this:
 //
 //	read the Dockerfile          from the directory, or from the git commit through the engine
-//	mark its package steps       a bind mount holding Request.RepositoryState, in memory only (steps.go)
+//	mark its package steps       a bind mount holding Request.RepositoryState, in memory only (steps.go); also those that
+//	                             may be some, which Result.Doubt says (dockerfile.PackageSteps)
 //	solve, with a source policy  pins replace image references as sources, the Dockerfile is not touched (pins.go)
 //	push by digest               no tag, no attestation inside the image
-//	read the provenance          from the engine's history; each pin must be in it, the platform must be right
+//	follow                       steps, warnings, log; values of secrets are taken out before anybody reads (redact.go)
+//	read the provenance          from the engine's history; each pin must be in it, the platform must be right, also that
+//	                             of the image below the result, which BuildKit labels as asked for
 //
 // Two rules come from measurements and are not obvious. A step is never told to ignore its cache: BuildKit would
 // run it, and then answer the following steps from the cache of the old one, and push an image that is stale

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 
+	"github.com/dustin/go-humanize"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/util/grpcerrors"
@@ -63,11 +65,22 @@ func (a *attempt) recipeFailure(err error) *build.Error {
 		e.ExitCode = int(exit.ExitCode)
 		if vertex != nil {
 			if st, ok := a.progress.watched[digest.Digest(vertex.Digest)]; ok {
-				e.Reason = fmt.Sprintf("%s exited with %d", instruction(st.Name), exit.ExitCode)
+				e.Reason = fmt.Sprintf("%s exited with %d", instruction(st.Name), exit.ExitCode) + a.outOfMemory(err, e.ExitCode)
 			}
 		}
 	}
 	return e
+}
+
+// outOfMemory says that a step was killed for what it took; empty when it was not. With one hierarchy of control groups the
+// kernel's count of that is in the error, with many there is only the exit code.
+func (a *attempt) outOfMemory(err error, exitCode int) string {
+	const killed = 128 + int(syscall.SIGKILL)
+	limit := a.request.Limits.Memory
+	if limit == 0 || exitCode != killed && !strings.Contains(err.Error(), syscall.ENOMEM.Error()) {
+		return ""
+	}
+	return fmt.Sprintf(": it was killed, as what takes more memory than a step's limit is (%s; raise memory in the catalog)", humanize.IBytes(uint64(limit)))
 }
 
 func firstLine(err error) string {

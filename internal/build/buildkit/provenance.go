@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -96,43 +97,70 @@ func (p *predicate) materials() (taken, fetched []build.Material) {
 // platform without a word and labels the result as asked for.
 func checkPlatforms(ctx context.Context, c *client.Client, materials []build.Material) error {
 	for _, m := range materials {
-		if !strings.HasPrefix(m.URI, "pkg:docker/") {
+		ref, want := imageMaterial(m)
+		if want == nil {
 			continue
 		}
-		ref, want, err := purl.PURLToRef(m.URI)
-		if err != nil || want == nil || m.Digest["sha256"] == "" {
-			continue
-		}
-		got, err := imagePlatform(ctx, c, m.Digest["sha256"])
+		got, err := imageConfig(ctx, c, m.Digest["sha256"])
 		if err != nil {
 			return fmt.Errorf("read the platform of %s: %w", ref, err)
 		}
-		if got != nil && !platforms.OnlyStrict(*want).Match(*got) {
-			return fmt.Errorf("%s is for %s, not for %s", ref, platforms.Format(*got), platforms.Format(*want))
+		if got != nil && got.Architecture != "" && !platforms.OnlyStrict(*want).Match(got.Platform) {
+			return fmt.Errorf("%s is for %s, not for %s", ref, platforms.Format(got.Platform), platforms.Format(*want))
 		}
 	}
 	return nil
 }
 
-// checkResult compares what was made with the platform that was asked for: a Dockerfile may name another one.
-func checkResult(ctx context.Context, c *client.Client, made v1.Hash, want string) error {
-	platform, err := platforms.Parse(want)
+// checkResult makes sure that what was made is for the platform that was asked for, and stands on no image that was taken for
+// another: a Dockerfile may name one in FROM, and the label says nothing of it.
+func checkResult(ctx context.Context, c *client.Client, made v1.Hash, platform string, materials []build.Material) error {
+	want, err := platforms.Parse(platform)
 	if err != nil {
-		return fmt.Errorf("platform %q: %w", want, err)
+		return fmt.Errorf("platform %q: %w", platform, err)
 	}
-	got, err := imagePlatform(ctx, c, made.Hex)
-	if err != nil {
-		return fmt.Errorf("read the platform of what was built: %w", err)
+	got, err := imageConfig(ctx, c, made.Hex)
+	if err != nil || got == nil {
+		return err
 	}
-	if got != nil && !platforms.OnlyStrict(platform).Match(*got) {
-		return fmt.Errorf("what was built is for %s, not for %s: look for FROM --platform in the Dockerfile", platforms.Format(*got), platforms.Format(platform))
+	if !platforms.OnlyStrict(want).Match(got.Platform) {
+		return fmt.Errorf("what was built is for %s, not for %s", platforms.Format(got.Platform), platforms.Format(want))
+	}
+	for _, m := range materials {
+		ref, taken := imageMaterial(m)
+		if taken == nil || platforms.OnlyStrict(want).Match(*taken) {
+			continue
+		}
+		below, err := imageConfig(ctx, c, m.Digest["sha256"])
+		if err != nil {
+			return fmt.Errorf("read the layers of %s: %w", ref, err)
+		}
+		if below != nil && standsOn(got.RootFS.DiffIDs, below.RootFS.DiffIDs) {
+			return fmt.Errorf("what was built for %s stands on %s for %s: look for FROM --platform in the Dockerfile", platforms.Format(want), ref, platforms.Format(*taken))
+		}
 	}
 	return nil
 }
 
-// imagePlatform is what the image itself says. It is nil where that cannot be wrong, in an index, which was searched
-// for the platform, and where it is not said or not kept.
-func imagePlatform(ctx context.Context, c *client.Client, hex string) (*ocispecs.Platform, error) {
+func standsOn(layers, below []digest.Digest) bool {
+	return len(below) > 0 && len(layers) >= len(below) && slices.Equal(layers[:len(below)], below)
+}
+
+// imageMaterial is the reference of a material that is an image, and the platform it was taken for, which is nil for others.
+func imageMaterial(m build.Material) (ref string, taken *ocispecs.Platform) {
+	if !strings.HasPrefix(m.URI, "pkg:docker/") || m.Digest["sha256"] == "" {
+		return "", nil
+	}
+	ref, taken, err := purl.PURLToRef(m.URI)
+	if err != nil {
+		return "", nil
+	}
+	return ref, taken
+}
+
+// imageConfig is what the image says of itself. It is nil for an index, which was searched for the platform, and where it is
+// not kept.
+func imageConfig(ctx context.Context, c *client.Client, hex string) (*ocispecs.Image, error) {
 	var manifest ocispecs.Manifest
 	if err := readJSON(ctx, c, digest.NewDigestFromEncoded(digest.SHA256, hex), &manifest); err != nil {
 		return nil, notKept(err)
@@ -140,14 +168,11 @@ func imagePlatform(ctx context.Context, c *client.Client, hex string) (*ocispecs
 	if manifest.Config.Digest == "" {
 		return nil, nil
 	}
-	var config ocispecs.Image
-	if err := readJSON(ctx, c, manifest.Config.Digest, &config); err != nil {
+	config := &ocispecs.Image{}
+	if err := readJSON(ctx, c, manifest.Config.Digest, config); err != nil {
 		return nil, notKept(err)
 	}
-	if config.Architecture == "" {
-		return nil, nil
-	}
-	return &config.Platform, nil
+	return config, nil
 }
 
 func notKept(err error) error {
