@@ -21,9 +21,38 @@ type Refresh struct {
 
 // Advisory is a new advisory that hits an image of ours, as whoever judges images says.
 type Advisory struct {
-	Image string // in the graph
-	ID    string // "CVE-2026-1234"
-	Since time.Time
+	Image string    // in the graph
+	ID    string    // "CVE-2026-1234"
+	Since time.Time // when it was published; zero: not known
+	// What it is about, as far as that is known.
+	Severity  string // "high"; "unknown" or empty: not known
+	Exploited bool   // it is known to be
+	Package   string // the first that it hits, as installed, with its version
+	Version   string
+	FixedIn   string // the first version with the fix; empty: no patch yet
+}
+
+// String says what it hits: "CVE-2026-1234 (high, known exploited) hits libssl3 3.0.20, fixed in 3.0.22".
+func (a Advisory) String() string {
+	var how []string
+	if a.Severity != "" && a.Severity != "unknown" {
+		how = append(how, a.Severity)
+	}
+	if a.Exploited {
+		how = append(how, "known exploited")
+	}
+	s := a.ID
+	if len(how) > 0 {
+		s += " (" + strings.Join(how, ", ") + ")"
+	}
+	if a.Package == "" {
+		return s + " hits it"
+	}
+	s += " hits " + strings.TrimSpace(a.Package+" "+a.Version)
+	if a.FixedIn != "" {
+		s += ", fixed in " + a.FixedIn
+	}
+	return s
 }
 
 // Follows says that a step is only for its parents' sake: when none of them changed after all, there is nothing to do.
@@ -31,10 +60,17 @@ func (s Step) Follows() bool {
 	return s.Refresh == "" && (s.Cause == CauseParent || s.Cause == CauseManual || s.Cause == CauseRefresh)
 }
 
+// mostAdvisories are named in a plan; whoever judges names all of them.
+const mostAdvisories = 5
+
 // asked adds what a new advisory or a person asks for.
 func (m *maker) asked(s *Step, b Base, because func(Cause, string, ...any)) {
-	for _, a := range b.Advisories {
-		because(CauseAdvisory, "%s hits it", a.ID)
+	for i, a := range b.Advisories {
+		if rest := len(b.Advisories) - i; i == mostAdvisories && rest > 1 {
+			because(CauseAdvisory, "%d more advisories hit it", rest)
+			break
+		}
+		because(CauseAdvisory, "%s", a)
 	}
 	if r := b.Refresh; r != nil && r.Cause == CauseManual && !m.failed(s, r) {
 		s.Refresh = r.Wanted

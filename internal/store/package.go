@@ -30,6 +30,8 @@ type Holding struct {
 	Digest string
 	Layer  int // index in the inventory's layers
 	Held   bool
+	Owned  bool         // a library among the files of a package of the distribution
+	OS     inventory.OS // of the inventory, without its codename
 }
 
 // packageRow is a package of one inventory with its key.
@@ -38,6 +40,7 @@ type packageRow struct {
 	id    int64
 	layer int
 	held  bool
+	owned bool
 }
 
 // rowsPerWrite bounds one statement: SQLite takes 32,766 parameters, and no writer should wait long for its turn.
@@ -59,9 +62,9 @@ func list(ctx context.Context, q Querier, inv, was *inventory.Inventory) error {
 			return fmt.Errorf("packages of %s: %w", digest, err)
 		}
 	}
-	_, err := q.Exec(ctx, `INSERT INTO listed(id, digest, packages, layers, unknown) VALUES($1,$2,$3,$4,$5)
-		ON CONFLICT(id) DO UPDATE SET packages=excluded.packages, layers=excluded.layers, unknown=excluded.unknown`,
-		id, digest, len(inv.Packages), len(inv.DiffIDs), len(inv.Unknown))
+	_, err := q.Exec(ctx, `INSERT INTO listed(id, digest, packages, layers, unknown, os, os_version) VALUES($1,$2,$3,$4,$5,$6,$7)
+		ON CONFLICT(id) DO UPDATE SET packages=excluded.packages, layers=excluded.layers, unknown=excluded.unknown, os=excluded.os, os_version=excluded.os_version`,
+		id, digest, len(inv.Packages), len(inv.DiffIDs), len(inv.Unknown), inv.OS.ID, inv.OS.Version)
 	return err
 }
 
@@ -86,31 +89,37 @@ func writePackages(ctx context.Context, q Querier, id int64, rows []packageRow) 
 	var packages, in []any
 	for _, r := range rows {
 		packages = append(packages, r.id, r.Type, r.Name, r.Version, r.Architecture, r.Source, r.SourceVersion)
-		held := 0
-		if r.held {
-			held = 1
-		}
-		in = append(in, r.id, id, r.layer, held)
+		in = append(in, r.id, id, r.layer, bit(r.held), bit(r.owned))
 	}
 	if _, err := q.Exec(ctx, `INSERT INTO package(id, type, name, version, architecture, source, source_version) VALUES `+tuples(len(rows), 7)+`
 		ON CONFLICT(id) DO NOTHING`, packages...); err != nil {
 		return err
 	}
-	_, err := q.Exec(ctx, `INSERT INTO package_in(package, listed, layer, held) VALUES `+tuples(len(rows), 4)+`
-		ON CONFLICT(package, listed) DO UPDATE SET layer=excluded.layer, held=excluded.held`, in...)
+	_, err := q.Exec(ctx, `INSERT INTO package_in(package, listed, layer, held, owned) VALUES `+tuples(len(rows), 5)+`
+		ON CONFLICT(package, listed) DO UPDATE SET layer=excluded.layer, held=excluded.held, owned=excluded.owned`, in...)
 	return err
 }
 
-// packageRows are an inventory's packages, each once, in the order of their keys: rows are touched in a fixed order.
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// packageRows are an inventory's packages, each once, in the order of their keys: rows are touched in a fixed order. One
+// that is there twice is owned only if both are.
 func packageRows(inv *inventory.Inventory) []packageRow {
 	rows := make([]packageRow, 0, len(inv.Packages))
 	for _, p := range inv.Packages {
 		r := packageRow{Package: Package{Type: cmp.Or(p.Type, inventory.Deb), Name: p.Name, Version: p.Version, Architecture: p.Architecture, Source: cmp.Or(p.Source, p.Name), SourceVersion: cmp.Or(p.SourceVersion, p.Version)},
-			layer: max(p.Layer, 0), held: p.Held}
+			layer: max(p.Layer, 0), held: p.Held, owned: p.Owner != ""}
 		r.id = key(r.Type, r.Name, r.Version, r.Architecture, r.Source, r.SourceVersion)
 		rows = append(rows, r)
 	}
-	slices.SortStableFunc(rows, func(a, b packageRow) int { return cmp.Compare(a.id, b.id) })
+	slices.SortStableFunc(rows, func(a, b packageRow) int {
+		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(bit(a.owned), bit(b.owned)))
+	})
 	return slices.CompactFunc(rows, func(a, b packageRow) bool { return a.id == b.id })
 }
 
@@ -223,10 +232,17 @@ func packagesOf(ctx context.Context, q Querier, name string) ([]packageRow, erro
 // Holdings returns where the packages of a name, or of a source of that name, are: one for each package of each listed
 // inventory, in no order. Inventories that no image points to any more are among them.
 func Holdings(ctx context.Context, q Querier, name string) ([]Holding, error) {
+	return HoldingsOf(ctx, q, name, func(Package) bool { return true })
+}
+
+// HoldingsOf is Holdings of those packages only that which says so of. It is asked once for each package of one version,
+// however many inventories hold it.
+func HoldingsOf(ctx context.Context, q Querier, name string, which func(Package) bool) ([]Holding, error) {
 	packages, err := packagesOf(ctx, q, name)
 	if err != nil {
 		return nil, err
 	}
+	packages = slices.DeleteFunc(packages, func(r packageRow) bool { return !which(r.Package) })
 	of := make(map[int64]Package, len(packages))
 	for _, r := range packages {
 		of[r.id] = r.Package
@@ -238,11 +254,11 @@ func Holdings(ctx context.Context, q Querier, name string) ([]Holding, error) {
 			args[i] = r.id
 		}
 		some, err := Collect(ctx, q, func(row interface{ Scan(...any) error }) (h Holding, err error) {
-			var id, held int64
-			err = row.Scan(&id, &h.Digest, &h.Layer, &held)
-			h.Package, h.Held = of[id], held == 1
+			var id, held, owned int64
+			err = row.Scan(&id, &h.Digest, &h.Layer, &held, &owned, &h.OS.ID, &h.OS.Version)
+			h.Package, h.Held, h.Owned = of[id], held == 1, owned == 1
 			return h, err
-		}, `SELECT i.package, l.digest, i.layer, i.held FROM package_in i JOIN listed l ON l.id=i.listed WHERE i.package IN (`+numbered(1, len(part))+`)`, args...)
+		}, `SELECT i.package, l.digest, i.layer, i.held, i.owned, l.os, l.os_version FROM package_in i JOIN listed l ON l.id=i.listed WHERE i.package IN (`+numbered(1, len(part))+`)`, args...)
 		if err != nil {
 			return nil, err
 		}
