@@ -169,7 +169,7 @@ func readEPSS(r io.Reader, l *list) error {
 			return err
 		case strings.HasPrefix(f[0], "#"):
 			for _, part := range f {
-				if at, ok := strings.CutPrefix(part, "score_date:"); ok {
+				if at, ok := strings.CutPrefix(strings.TrimPrefix(part, "#"), "score_date:"); ok {
 					l.at = scoreDate(at)
 				}
 			}

@@ -28,16 +28,16 @@ func TestSyncOfADirectory(t *testing.T) {
 		now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 		w := newWorld(t, st.WithClock(func() time.Time { return now }))
 		inv := image(bookworm, deb("libssl3", "3.0.20-1", "openssl", "3.0.20-1"), deb("curl", "7", "curl", "7"))
-		one := record("DEBIAN-CVE-2026-1", "Debian:12", "openssl", "introduced 0", "fixed 3.0.22-1")
-		w.write(one, record("DEBIAN-CVE-2026-2", "Debian:12", "curl", "introduced 0", "fixed 8"))
-		w.file("sub/all.zip", zipped(t, "DEBIAN-CVE-2026-3.json", string(raw(t, record("DEBIAN-CVE-2026-3", "Debian:12", "curl", "introduced 0"))), "README", "none of ours"))
+		one := record("DEBIAN-CVE-2026-0001", "Debian:12", "openssl", "introduced 0", "fixed 3.0.22-1")
+		w.write(one, record("DEBIAN-CVE-2026-0002", "Debian:12", "curl", "introduced 0", "fixed 8"))
+		w.file("sub/all.zip", zipped(t, "DEBIAN-CVE-2026-0003.json", string(raw(t, record("DEBIAN-CVE-2026-0003", "Debian:12", "curl", "introduced 0"))), "README", "none of ours"))
 		w.file(".git/x.json", []byte("no record"))
 		w.file("notes.txt", []byte("no record"))
 		s := w.sync()
 		if s.Error != "" || s.Records != 3 || s.Broken != 0 || !s.OKAt.Equal(now) || !s.ChangedAt.Equal(now) || !slices.Equal(s.Ecosystems, []string{"Debian:12"}) || s.Place != w.dir {
 			t.Fatalf("%+v", s)
 		}
-		w.same("at first", w.found(inv), []string{"CVE-2026-1 libssl3 3.0.20-1 fixed 3.0.22-1", "CVE-2026-2 curl 7 fixed 8", "CVE-2026-3 curl 7"})
+		w.same("at first", w.found(inv), []string{"CVE-2026-0001 libssl3 3.0.20-1 fixed 3.0.22-1", "CVE-2026-0002 curl 7 fixed 8", "CVE-2026-0003 curl 7"})
 
 		first := now
 		now = now.Add(time.Hour)
@@ -49,12 +49,12 @@ func TestSyncOfADirectory(t *testing.T) {
 		}
 
 		w.write(with(one, "withdrawn", "2026-03-01T00:00:00Z"))
-		w.file("DEBIAN-CVE-2026-2.json", []byte(`{"id": "DEBIAN-CVE-2026-2", "affected": 7}`))
+		w.file("DEBIAN-CVE-2026-0002.json", []byte(`{"id": "DEBIAN-CVE-2026-0002", "affected": 7}`))
 		w.file("broken.json", []byte(`[`))
-		if s := w.sync(); s.Records != 4 || s.Broken != 2 || len(s.Problems) != 2 || !strings.HasPrefix(s.Problems[0], "DEBIAN-CVE-2026-2.json: ") || !s.ChangedAt.Equal(now) {
+		if s := w.sync(); s.Records != 4 || s.Broken != 2 || len(s.Problems) != 2 || !strings.HasPrefix(s.Problems[0], "DEBIAN-CVE-2026-0002.json: ") || !s.ChangedAt.Equal(now) {
 			t.Errorf("%+v", s)
 		}
-		w.same("one is withdrawn, one broken", w.found(inv), []string{"CVE-2026-2 curl 7 fixed 8", "CVE-2026-3 curl 7"})
+		w.same("one is withdrawn, one broken", w.found(inv), []string{"CVE-2026-0002 curl 7 fixed 8", "CVE-2026-0003 curl 7"})
 
 		good := now
 		now = now.Add(time.Hour)
@@ -73,9 +73,9 @@ func TestSyncOfADirectory(t *testing.T) {
 		if s := w.sync(); !strings.HasSuffix(s.Error, "has no OSV record") || len(w.found(inv)) != 2 {
 			t.Errorf("an empty directory is a mistake, not a world without vulnerabilities: %+v", s)
 		}
-		w.write(record("DEBIAN-CVE-2026-4", "Debian:12", "curl", "introduced 0"))
+		w.write(record("DEBIAN-CVE-2026-0004", "Debian:12", "curl", "introduced 0"))
 		w.sync()
-		w.same("another directory", w.found(inv), []string{"CVE-2026-4 curl 7"})
+		w.same("another directory", w.found(inv), []string{"CVE-2026-0004 curl 7"})
 
 		if err := w.book.Use(nil); err != nil {
 			t.Fatal(err)
@@ -148,37 +148,37 @@ func TestPartOfAMirror(t *testing.T) {
 	w := newWorld(t, nil)
 	m := newMirror(t)
 	w.book = w.open(advisory.Source{Name: "mirror", URL: m.URL, Ecosystems: []string{"Deiban:12", "Go"}})
-	m.put("Go", record("CVE-2026-1", "Go", "example.com/a", "introduced 0"))
+	m.put("Go", record("CVE-2026-0001", "Go", "example.com/a", "introduced 0"))
 	for range 2 {
 		if s := w.sync(); !strings.HasPrefix(s.Error, "Deiban:12: GET ") || !strings.HasSuffix(s.Error, "404 Not Found") || s.Records != 1 {
 			t.Errorf("%+v", s)
 		}
 	}
-	w.same("asked for", m.asked(), []string{"modified_id.csv", "modified_id.csv", "CVE-2026-1.json", "modified_id.csv", "modified_id.csv"})
+	w.same("asked for", m.asked(), []string{"modified_id.csv", "modified_id.csv", "CVE-2026-0001.json", "modified_id.csv", "modified_id.csv"})
 }
 
 func TestSyncOfAZip(t *testing.T) {
 	w := newWorld(t, nil)
 	m := newMirror(t)
 	w.book = w.open(advisory.Source{Name: "zip", URL: m.URL + "/Go/all.zip"})
-	m.put("Go", record("CVE-2026-1", "Go", "example.com/a", "introduced 0", "fixed 1.1.0"))
+	m.put("Go", record("CVE-2026-0001", "Go", "example.com/a", "introduced 0", "fixed 1.1.0"))
 	inv := image(bookworm, pkg(inventory.Golang, "example.com/a", "v1.0.0"))
 	for range 2 {
 		if s := w.sync(); s.Error != "" || s.Records != 1 {
 			t.Fatalf("%+v", s)
 		}
-		w.same("found", w.found(inv), []string{"CVE-2026-1 example.com/a v1.0.0 fixed 1.1.0"})
+		w.same("found", w.found(inv), []string{"CVE-2026-0001 example.com/a v1.0.0 fixed 1.1.0"})
 	}
-	m.put("Go", record("CVE-2026-2", "Go", "example.com/a", "introduced 0"))
-	m.remove("Go", "CVE-2026-1")
+	m.put("Go", record("CVE-2026-0002", "Go", "example.com/a", "introduced 0"))
+	m.remove("Go", "CVE-2026-0001")
 	w.sync()
-	w.same("found", w.found(inv), []string{"CVE-2026-2 example.com/a v1.0.0"})
+	w.same("found", w.found(inv), []string{"CVE-2026-0002 example.com/a v1.0.0"})
 }
 
 // What is too large or no zip file at all is an error, or a broken record, and neither fills the memory.
 func TestHostileArchives(t *testing.T) {
 	w := newWorld(t, nil)
-	good := string(raw(t, record("CVE-2026-1", "Debian:12", "curl", "introduced 0")))
+	good := string(raw(t, record("CVE-2026-0001", "Debian:12", "curl", "introduced 0")))
 	w.file("a.zip", zipped(t, "bomb.json", strings.Repeat(" ", 33<<20), "../../up.json", good, "deep.json", strings.Repeat("[", 1<<20)))
 	if s := w.sync(); s.Error != "" || s.Records != 3 || s.Broken != 2 || s.Problems[0] != "a.zip/bomb.json: it has more than 33554432 bytes" {
 		t.Errorf("%+v", s)
@@ -242,7 +242,7 @@ func TestLists(t *testing.T) {
 // Run looks when the time has come, says when something is new, and its heart beats.
 func TestRun(t *testing.T) {
 	w := newWorld(t, nil)
-	w.write(record("CVE-2026-1", "Debian:12", "curl", "introduced 0"))
+	w.write(record("CVE-2026-0001", "Debian:12", "curl", "introduced 0"))
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	changed := make(chan struct{}, 10)
@@ -250,7 +250,7 @@ func TestRun(t *testing.T) {
 	run := func() { ended.Go(func() { w.book.Run(ctx, func() { changed <- struct{}{} }) }) }
 	run()
 	<-changed
-	w.write(record("CVE-2026-2", "Debian:12", "curl", "introduced 0"))
+	w.write(record("CVE-2026-0002", "Debian:12", "curl", "introduced 0"))
 	if err := w.book.Use([]advisory.Source{{Name: "dir", Path: w.dir, Interval: time.Nanosecond}}); err != nil {
 		t.Fatal(err)
 	}

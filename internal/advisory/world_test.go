@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,7 +80,7 @@ func newWorld(t *testing.T, st *store.Store) *world {
 
 func (x *world) open(sources ...advisory.Source) *advisory.Book {
 	x.t.Helper()
-	b, err := advisory.New(x.st, advisory.Config{Sources: sources, Log: slog.New(slog.NewTextHandler(x.t.Output(), nil))})
+	b, err := advisory.New(x.st, advisory.Config{Sources: sources, Client: &http.Client{}, Log: slog.New(slog.NewTextHandler(x.t.Output(), nil))})
 	if err != nil {
 		x.t.Fatal(err)
 	}

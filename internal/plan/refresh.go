@@ -66,7 +66,7 @@ const mostAdvisories = 5
 // asked adds what a new advisory or a person asks for.
 func (m *maker) asked(s *Step, b Base, because func(Cause, string, ...any)) {
 	for i, a := range b.Advisories {
-		if rest := len(b.Advisories) - i; i == mostAdvisories && rest > 1 {
+		if rest := len(b.Advisories) - i; i == mostAdvisories && rest > 1 { // one more takes no more room by its name
 			because(CauseAdvisory, "%d more advisories hit it", rest)
 			break
 		}

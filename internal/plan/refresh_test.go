@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -75,6 +76,43 @@ func TestRefresh(t *testing.T) {
 				t.Errorf("%q is not among %q", c.reason, s.Reasons)
 			}
 		})
+	}
+}
+
+func TestAdvisoryInWords(t *testing.T) {
+	for want, a := range map[string]plan.Advisory{
+		"CVE-2026-1234 hits it":             {ID: "CVE-2026-1234"},
+		"CVE-2026-1234 (high) hits it":      {ID: "CVE-2026-1234", Severity: "high"},
+		"CVE-2026-1234 hits libssl3 3.0.20": {ID: "CVE-2026-1234", Severity: "unknown", Package: "libssl3", Version: "3.0.20"},
+		"CVE-2026-1234 (high, known exploited) hits libssl3 3.0.20, fixed in 3.0.22": {ID: "CVE-2026-1234", Severity: "high", Exploited: true, Package: "libssl3", Version: "3.0.20", FixedIn: "3.0.22"},
+		"CVE-2026-1234 (known exploited) hits libssl3 3.0.20, fixed in 3.0.22":       {ID: "CVE-2026-1234", Exploited: true, Package: "libssl3", Version: "3.0.20", FixedIn: "3.0.22"},
+	} {
+		if a.String() != want {
+			t.Errorf("%q, want %q", a, want)
+		}
+	}
+}
+
+// A plan names a few advisories; all of them make it the plan that it is.
+func TestManyAdvisories(t *testing.T) {
+	w := current()
+	advise := func(n int) *plan.Plan {
+		w.base("base/python", func(b *plan.Base) {
+			b.Advisories = nil
+			for i := range n {
+				b.Advisories = append(b.Advisories, plan.Advisory{ID: fmt.Sprint("CVE-2026-", i)})
+			}
+		})
+		return w.make(t)
+	}
+	for n, want := range map[int]string{6: "CVE-2026-5 hits it", 7: "2 more advisories hit it"} {
+		s, _ := advise(n).Find("base/python")
+		if len(s.Reasons) != 6 || s.Reasons[4] != "CVE-2026-4 hits it" || s.Reasons[5] != want {
+			t.Errorf("%d: %q", n, s.Reasons)
+		}
+	}
+	if advise(8).ID == advise(9).ID {
+		t.Error("one more advisory, and the same plan")
 	}
 }
 

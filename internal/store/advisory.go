@@ -377,11 +377,13 @@ func SaveAdvisoryFacts(ctx context.Context, st *Store, source string, facts []Ad
 		}
 	}
 	var rows []any
+	done := map[string]bool{} // of one that is named twice the first counts: no statement may write a row twice
 	for _, f := range facts {
-		if w, ok := was[f.Name]; ok && w.Value == f.Value && w.At == f.At {
+		w, ok := was[f.Name]
+		if done[f.Name] || ok && w.Value == f.Value && w.At == f.At {
 			continue
 		}
-		was[f.Name] = f // a list may name one twice: the first counts, and no statement writes a row twice
+		done[f.Name] = true
 		rows = append(rows, source, f.Name, f.Value, f.At)
 		changed++
 	}
