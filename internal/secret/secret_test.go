@@ -181,15 +181,24 @@ func TestMark(t *testing.T) {
 	}
 }
 
-// TestBorders lays a token across every border between windows.
+// TestBorders lays secrets of fixed and of any length across the borders between windows.
 func TestBorders(t *testing.T) {
-	for name, filler := range map[string]string{"lines": "some text of no interest\n", "one line": "some text of no interest, "} {
-		for at := 15 << 10; at < 33<<10; at += 311 {
-			before := strings.Repeat(filler, at/len(filler)+1)[:at]
-			content := before + " token " + githubToken + " " + strings.Repeat(filler, 100)
-			found := find(t, "/app/x", content)
-			if len(found) != 1 || found[0].Rule != "github-pat" || found[0].Line != 1+strings.Count(before, "\n") {
-				t.Fatalf("%s, at %d: %+v", name, at, found)
+	const inOneLine, inLines = "some text of no interest, ", "some text of no interest\n"
+	webToken := joined("ey", "JhbGciOiJIUzI1NiJ9", ".ey", "JzdWIiOiIxMjM0NTY3ODkwIn0", ".dozjgNryP4J3jVmNHl0w5Nq-Zq3x8Kw1Lm5Tz7Yv2")
+	for _, c := range []struct{ name, filler, secret, rule string }{
+		{"one line", inOneLine, githubToken, "github-pat"},
+		{"lines", inLines, githubToken, "github-pat"},
+		{"one line, of any length", inOneLine, webToken, "jwt"},
+		{"lines, of any length", inLines, webToken, "jwt"},
+	} {
+		mark := find(t, "/app/x", c.secret)[0].Mark
+		for _, border := range []int{16 << 10, 14 << 10, 30 << 10, 28 << 10} { // the ends of two windows, the beginnings of the next
+			for at := border - 100; at < border+10; at += 5 {
+				before := strings.Repeat(c.filler, at/len(c.filler)+1)[:at]
+				found := find(t, "/app/x", before+" "+c.secret+" "+strings.Repeat(c.filler, 100))
+				if len(found) != 1 || found[0].Rule != c.rule || found[0].Mark != mark || found[0].Line != 1+strings.Count(before, "\n") {
+					t.Fatalf("%s, at %d: %+v", c.name, at, found)
+				}
 			}
 		}
 	}
@@ -292,7 +301,7 @@ func TestLikeGitleaks(t *testing.T) {
 		for _, s := range find(t, "/app/x", content) {
 			ours[fmt.Sprint(s.Line)] = true
 		}
-		for _, f := range d.Detect(detect.Fragment{Raw: content, FilePath: "/app/x"}) {
+		for _, f := range d.DetectString(content) {
 			line := f.StartLine + strings.Count(f.Match[:max(0, strings.Index(f.Match, f.Secret))], "\n") + 1
 			if rules[f.RuleID] = true; !ours[fmt.Sprint(line)] && f.RuleID != "private-key" {
 				t.Errorf("line %d, %s: %s is not found here", line, chunk[line-1], f.RuleID)
