@@ -16,3 +16,10 @@ func (f *Finder) Titles() string {
 	}
 	return all.String()
 }
+
+// WithoutReaches tries each rule on all of a window.
+func (f *Finder) WithoutReaches() *Finder {
+	g := *f
+	g.reaches = nil
+	return &g
+}

@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"bytes"
 	"regexp"
 	"slices"
 
@@ -11,6 +12,7 @@ import (
 type place struct {
 	rule, title string
 	path, value *regexp.Regexp // the last group of value is the secret
+	word        string         // what value does not match without, in small letters; empty: not said
 	drawn       bool           // a machine drew it: no guess hits it
 }
 
@@ -66,6 +68,7 @@ var places = []place{
 	{
 		rule: "aws-secret-key", title: "AWS secret access key",
 		path:  regexp.MustCompile(``),
+		word:  "secret",
 		value: regexp.MustCompile(`(?i)aws_?secret_?(?:access_?)?key["']?[ \t]*[=:][ \t]*["']?([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+]|$)`),
 		drawn: true,
 	},
@@ -82,8 +85,9 @@ var placeholder = regexp.MustCompile(`(?i)^(?:\$[({]|\$\w+$|[<%{@\[]|\*+$|x+$|\.
 // placed is what files hold that are made to hold passwords.
 func (f *Finder) placed(path string, content []byte) []hit {
 	var found []hit
+	small := lower(content)
 	for _, p := range places {
-		if !p.path.MatchString(path) {
+		if !p.path.MatchString(path) || !bytes.Contains(small, []byte(p.word)) {
 			continue
 		}
 		for _, m := range p.value.FindAllSubmatchIndex(content, maxMatches) {

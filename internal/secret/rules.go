@@ -40,10 +40,13 @@ func New() (*Finder, error) {
 		return nil, fmt.Errorf("the rules of gitleaks: %w", err)
 	}
 	delete(cfg.Rules, "private-key") // keys looks into them
-	f := &Finder{allowed: cfg.Allowlists, rules: cfg.GetOrderedRules()}
+	f := &Finder{allowed: cfg.Allowlists, rules: cfg.GetOrderedRules(), reaches: map[int]reach{}}
 	calls := map[string][]int{}
 	for i, r := range f.rules {
 		f.titles = append(f.titles, titleOf(r))
+		if reach, ok := reaches[r.RuleID]; ok {
+			f.reaches[i] = reach
+		}
 		if len(r.Keywords) == 0 {
 			f.always = append(f.always, i)
 		}
@@ -79,52 +82,34 @@ func (f *Finder) matched(path string, content []byte) []hit {
 	var found []hit
 	left := maxPasses*len(content) + freePasses*windowSize
 	for w := range windows(content) {
-		called := f.called(content[w.start:w.end])
-		if left -= len(called) * (w.end - w.start); left < 0 || len(found) > maxHits {
+		looks := f.looks(content[w.start:w.end])
+		for _, l := range looks {
+			left -= l.work()
+		}
+		if left < 0 || len(found) > maxHits {
 			return append(found, hit{rule: NotSearched, title: "file not searched from here on", start: w.start, end: w.start, weak: true})
 		}
-		for _, i := range called {
-			found = append(found, f.try(i, path, content, w)...)
+		for _, l := range looks {
+			found = append(found, f.try(l, path, content, w)...)
 		}
 	}
 	return found
 }
 
-// called are the rules that a text is worth a look for.
-func (f *Finder) called(text []byte) []int {
-	is := make([]bool, len(f.rules))
-	for _, i := range f.always {
-		is[i] = true
-	}
-	f.words.Walk(bytes.ToLower(text), func(_, _, word int64) bool {
-		for _, i := range f.byWord[word] {
-			is[i] = true
-		}
-		return true
-	})
-	var called []int
-	for i, yes := range is {
-		if yes {
-			called = append(called, i)
-		}
-	}
-	return called
-}
-
-// try is what one rule finds in one window.
-func (f *Finder) try(i int, path string, content []byte, w window) []hit {
-	r := f.rules[i]
+// try is what one look finds in one window.
+func (f *Finder) try(l look, path string, content []byte, w window) []hit {
+	r := f.rules[l.rule]
 	switch {
 	case r.Path != nil && !r.Path.MatchString(path), pathAllowed(r, path):
 		return nil
 	case r.Regex == nil && w.start > 0:
 		return nil // known by the path alone, and said once
 	case r.Regex == nil:
-		return []hit{{rule: r.RuleID, title: f.titles[i]}}
+		return []hit{{rule: r.RuleID, title: f.titles[l.rule]}}
 	}
 	text := content[w.start:w.end]
 	var found []hit
-	for _, m := range r.Regex.FindAllSubmatchIndex(text, maxMatches) {
+	for m := range l.matches(r.Regex, text) {
 		if w.cutBefore && m[0] == 0 || w.cutAfter && m[1] == len(text) {
 			continue // a part of something that another window has whole
 		}
@@ -132,7 +117,7 @@ func (f *Finder) try(i int, path string, content []byte, w window) []hit {
 		if r.Entropy != 0 && entropy(text[start:end]) <= r.Entropy || f.excused(r, path, text, m, start, end) {
 			continue
 		}
-		h := hit{rule: r.RuleID, title: f.titles[i], start: w.start + start, end: w.start + end, weak: weak[r.RuleID]}
+		h := hit{rule: r.RuleID, title: f.titles[l.rule], start: w.start + start, end: w.start + end, weak: weak[r.RuleID]}
 		if !chosen[r.RuleID] && end-start >= shortest {
 			h.random = text[start:end]
 		}

@@ -27,6 +27,7 @@ type Finder struct {
 	words   *ahocorasick.Trie
 	byWord  [][]int // the rules that a word of words calls for
 	always  []int   // the rules that need no word
+	reaches map[int]reach
 }
 
 // Find returns what is secret in one file, in the order of its lines: Rule, Title, Line, Weak and Mark of each. The path
