@@ -10,6 +10,7 @@ import (
 
 	"rebuilder/internal/catalog"
 	"rebuilder/internal/graph"
+	"rebuilder/internal/inventory"
 	"rebuilder/internal/patch"
 	"rebuilder/internal/store"
 )
@@ -188,6 +189,9 @@ func (v *view) mends(name string) bool {
 // newerThan is a newer version of a package in an image: in the package repositories, or already in an image above it.
 // Without one, unknown says why there may be one all the same.
 func (s *search) newerThan(img Image, chain []Link, h store.Holding, f Found) (p *Patch, unknown string) {
+	if (inventory.Package{Type: h.Type}).Library() {
+		return nil, libraryUnwatched
+	}
 	for _, p := range s.offers(img) {
 		if p.Package == h.Name && p.From == h.Version && (p.Architecture == h.Architecture || p.Architecture == "") {
 			return &p, ""
@@ -198,7 +202,7 @@ func (s *search) newerThan(img Image, chain []Link, h store.Holding, f Found) (p
 			continue
 		}
 		for _, above := range append(slices.Clone(s.by[l.ParentDigest]), s.other[l.ParentDigest]...) {
-			if above.Name != h.Name || above.Architecture != h.Architecture {
+			if above.Type != h.Type || above.Name != h.Name || above.Architecture != h.Architecture {
 				continue
 			}
 			if order, err := patch.Compare(h.Type, above.Version, h.Version); err == nil && order > 0 {
@@ -208,6 +212,9 @@ func (s *search) newerThan(img Image, chain []Link, h store.Holding, f Found) (p
 	}
 	return nil, s.unwatched(img, f)
 }
+
+// libraryUnwatched is why newer versions of libraries are not known.
+const libraryUnwatched = "it is a library, and no package repository of the image has any"
 
 // offers are the newer packages that are known for an image; for an upstream those that the bases on it are offered.
 func (v *view) offers(img Image) []Patch {

@@ -287,7 +287,9 @@ func (r *Reader) packageWhy(ctx context.Context, v *view, img Image, chain []Lin
 	if err := r.newer(ctx, v, &w, img, chain, have); err != nil {
 		return w, err
 	}
-	if w.Newer == nil {
+	if have.Library() {
+		w.NewerUnknown = libraryUnwatched
+	} else if w.Newer == nil {
 		w.NewerUnknown = v.unwatched(img, Found{BroughtBy: w.BroughtBy, Proven: w.Proven, FixedBy: w.FixedBy})
 	}
 	w.Planned = v.plannedFor(img, w)
@@ -398,6 +400,9 @@ func (v *view) broughtBy(name string, chain []Link, layer int) (by string, prove
 
 // newer looks for a version that is not in the image: in the package repositories, or already in an image above it.
 func (r *Reader) newer(ctx context.Context, v *view, w *PackageWhy, img Image, chain []Link, have inventory.Package) error {
+	if have.Library() {
+		return nil
+	}
 	for _, p := range v.patches(img.Name) {
 		if p.Package == have.Name && p.From == have.Version && (p.Architecture == have.Architecture || p.Architecture == "") {
 			w.Newer, w.FixedBy = &p, p.FixedBy
@@ -415,7 +420,7 @@ func (r *Reader) newer(ctx context.Context, v *view, w *PackageWhy, img Image, c
 		if !found {
 			continue
 		}
-		i := slices.IndexFunc(above.Packages, func(p inventory.Package) bool { return p.Name == have.Name && p.Architecture == have.Architecture })
+		i := slices.IndexFunc(above.Packages, func(p inventory.Package) bool { return p.Name == have.Name && p.Architecture == have.Architecture && !p.Library() })
 		if i < 0 {
 			continue
 		}

@@ -2,11 +2,12 @@ package inventory
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
 // Package finds an installed package by name. When it is installed for several architectures, the first by name of
-// the architecture is returned.
+// the architecture is returned; a library only when no other package has the name.
 func (i *Inventory) Package(name string) (Package, bool) {
 	at, ok := slices.BinarySearchFunc(i.Packages, name, func(p Package, name string) int { return cmp.Compare(p.Name, name) })
 	if !ok {
@@ -16,14 +17,18 @@ func (i *Inventory) Package(name string) (Package, bool) {
 }
 
 // Installed finds the package of an architecture, or, where it is installed for others only, as Package does: a package
-// may change its architecture between "all" and a real one.
+// may change its architecture between "all" and a real one. A library was installed by no package manager.
 func (i *Inventory) Installed(name, architecture string) (Package, bool) {
 	for _, p := range i.Packages {
-		if p.Name == name && p.Architecture == architecture {
+		if p.Name == name && p.Architecture == architecture && !p.Library() {
 			return p, true
 		}
 	}
-	return i.Package(name)
+	p, ok := i.Package(name)
+	if !ok || p.Library() {
+		return Package{}, false
+	}
+	return p, true
 }
 
 // StandsOn says that i is built on parent, or is parent, as its layers prove: the parent's diff ids are the first of
@@ -60,6 +65,7 @@ const (
 
 // Change is one package that two inventories differ in.
 type Change struct {
+	Type         string     `json:"type,omitempty"` // of a library: Golang, Maven, NPM or PyPI
 	Name         string     `json:"name"`
 	Architecture string     `json:"architecture"` // the new one's, or the removed one's
 	From         string     `json:"from,omitempty"`
@@ -68,30 +74,77 @@ type Change struct {
 }
 
 // Diff lists what changed from old to new, sorted by name, then architecture. A nil inventory has no packages.
+//
+// Copies of a library count once, wherever they are. A library that is a package's of the distribution changes with it and
+// is left out.
 func Diff(old, new *Inventory) []Change {
 	before, after := byName(old), byName(new)
 	var changes []Change
 	for _, name := range union(before, after) {
-		changes = append(changes, diffName(before[name], after[name])...)
+		if name.library == "" {
+			changes = append(changes, diffName(before[name], after[name])...)
+		} else {
+			changes = append(changes, diffLibrary(name.library, before[name], after[name])...)
+		}
 	}
 	return changes
 }
 
-func byName(i *Inventory) map[string][]Package {
-	m := map[string][]Package{}
+// diffed are the packages that are compared with each other.
+type diffed struct {
+	name    string
+	library string // its type; empty for packages of a distribution
+}
+
+func byName(i *Inventory) map[diffed][]Package {
+	m := map[diffed][]Package{}
 	if i == nil {
 		return m
 	}
 	for _, p := range i.Packages {
-		m[p.Name] = append(m[p.Name], p)
+		name := diffed{name: p.Name}
+		if p.Library() {
+			if p.Owner != "" {
+				continue
+			}
+			name.library = p.Type
+		}
+		m[name] = append(m[name], p)
 	}
 	return m
 }
 
-func union(a, b map[string][]Package) []string {
-	names := append(sortedKeys(a), sortedKeys(b)...)
-	slices.Sort(names)
+func union(a, b map[diffed][]Package) []diffed {
+	names := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
+	slices.SortFunc(names, func(a, b diffed) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.library, b.library)) })
 	return slices.Compact(names)
+}
+
+// diffLibrary compares the versions of one library. One that went and one that came are a change.
+func diffLibrary(kind string, before, after []Package) (changes []Change) {
+	went, came := without(before, after), without(after, before)
+	if len(went) == 1 && len(came) == 1 {
+		return []Change{{Type: kind, Name: after[0].Name, From: went[0], To: came[0], Kind: Changed}}
+	}
+	for _, v := range went {
+		changes = append(changes, Change{Type: kind, Name: before[0].Name, From: v, Kind: Removed})
+	}
+	for _, v := range came {
+		changes = append(changes, Change{Type: kind, Name: after[0].Name, To: v, Kind: Added})
+	}
+	return changes
+}
+
+// without are the versions among some packages that others do not have.
+func without(some, others []Package) []string {
+	versions := map[string]struct{}{}
+	for _, p := range some {
+		versions[p.Version] = struct{}{}
+	}
+	for _, p := range others {
+		delete(versions, p.Version)
+	}
+	return sortedKeys(versions)
 }
 
 // diffName compares the packages of one name. One on each side is the same package, also when it became

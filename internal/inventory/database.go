@@ -44,9 +44,15 @@ func isDatabase(at string) bool {
 	return strings.HasSuffix(at, "/dpkg/status") || strings.HasSuffix(at, "/apk/db/installed") || isRPMDatabase(at)
 }
 
-type packageKey struct{ name, arch, version string }
+type packageKey struct{ name, arch, version, library, path string }
 
-func keyOf(p Package) packageKey { return packageKey{p.Name, p.Architecture, p.Version} }
+func keyOf(p Package) packageKey {
+	key := packageKey{name: p.Name, arch: p.Architecture, version: p.Version}
+	if p.Library() {
+		key.library, key.path = p.Type, p.Path
+	}
+	return key
+}
 
 // history follows one package database through the layers.
 type history struct {
@@ -135,10 +141,24 @@ func (all histories) packages() []Package {
 	for _, h := range all {
 		out = slices.AppendSeq(out, maps.Values(h.packages))
 	}
-	slices.SortFunc(out, func(a, b Package) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Architecture, b.Architecture), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Version, b.Version))
-	})
+	slices.SortFunc(out, comparePackages)
 	return out
+}
+
+// comparePackages orders packages by name. What a distribution installed comes before libraries of the same name.
+func comparePackages(a, b Package) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), compareBools(a.Library(), b.Library()), cmp.Compare(a.Architecture, b.Architecture),
+		cmp.Compare(a.Type, b.Type), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Layer, b.Layer))
+}
+
+func compareBools(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

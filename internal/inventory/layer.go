@@ -32,6 +32,7 @@ func (t *tree) apply(ctx context.Context, l v1.Layer, layer int, diffID v1.Hash)
 	}
 	defer plain.Close()
 
+	t.layer = layer
 	if t.secrets != nil {
 		t.secrets.layer = layer
 	}

@@ -3,6 +3,7 @@ package inventory
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -65,6 +66,11 @@ func read(ctx context.Context, img v1.Image, platform string, o options) (*Inven
 	}
 	inv := &Inventory{Format: Format, Platform: platform, DiffIDs: cfg.RootFS.DiffIDs, OnBuild: cfg.Config.OnBuild}
 	tree, db := newTree(o.limits), newHistories()
+	defer tree.spool.close()
+	if tree.librarian, err = newLibrarian(ctx); err != nil {
+		return nil, err
+	}
+	defer tree.librarian.close()
 	tree.secrets = newSearch(ctx, o.secrets)
 	defer tree.secrets.stop()
 	for i, l := range layers {
@@ -90,11 +96,14 @@ func read(ctx context.Context, img v1.Image, platform string, o options) (*Inven
 	}
 	holdPinned(inv.Packages, inv.Pins)
 	addDNF(tree, inv)
-	more, err := unknown(ctx, tree, db, layers)
-	if err != nil {
+	inv.Unknown = append(inv.Unknown, unknown(tree, db)...)
+	found, said := libraries(tree)
+	if err := own(found, tree, db); err != nil {
 		return nil, err
 	}
-	inv.Unknown = append(inv.Unknown, more...)
+	inv.Packages = append(inv.Packages, found...)
+	slices.SortStableFunc(inv.Packages, comparePackages)
+	inv.Unknown = append(inv.Unknown, said...)
 	var l listing
 	inv.Config = configOf(&l, cfg)
 	inv.Files = filesOf(&l, tree, cfg)

@@ -306,7 +306,42 @@ func TestDiff(t *testing.T) {
 		{"from none", nil, pkgs("a", "amd64", "1"), "[{a amd64  1 added}]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := fmt.Sprint(Diff(c.old, c.new)); got != c.want {
+			all := []string{}
+			for _, d := range Diff(c.old, c.new) {
+				all = append(all, fmt.Sprintf("{%s %s %s %s %s}", d.Name, d.Architecture, d.From, d.To, d.Kind))
+			}
+			if got := fmt.Sprint(all); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestDiffOfLibraries(t *testing.T) {
+	lib := func(kind, name, version, path string) Package { return Package{Type: kind, Name: name, Version: version, Path: path} }
+	owned := func(version string) Package {
+		return Package{Type: PyPI, Name: "requests", Version: version, Path: "/usr/lib", Owner: "python3-requests"}
+	}
+	for _, c := range []struct {
+		name     string
+		old, new []Package
+		want     string
+	}{
+		{"the same elsewhere", []Package{lib(NPM, "a", "1", "/x")}, []Package{lib(NPM, "a", "1", "/y")}, "[]"},
+		{"two copies", []Package{lib(NPM, "a", "1", "/x"), lib(NPM, "a", "1", "/y")}, []Package{lib(NPM, "a", "2", "/x"), lib(NPM, "a", "2", "/y")}, "[{npm a   1 2 changed}]"},
+		{"one of two", []Package{lib(NPM, "a", "1", "/x"), lib(NPM, "a", "2", "/y")}, []Package{lib(NPM, "a", "1", "/x"), lib(NPM, "a", "3", "/y")}, "[{npm a   2 3 changed}]"},
+		{"one more", []Package{lib(NPM, "a", "1", "/x")}, []Package{lib(NPM, "a", "1", "/x"), lib(NPM, "a", "2", "/y")}, "[{npm a    2 added}]"},
+		{"two for one", []Package{lib(NPM, "a", "1", "/x")}, []Package{lib(NPM, "a", "2", "/x"), lib(NPM, "a", "3", "/y")}, "[{npm a   1  removed} {npm a    2 added} {npm a    3 added}]"},
+		{"another kind of that name", []Package{lib(NPM, "a", "1", "/x"), {Type: Deb, Name: "a", Version: "7", Architecture: "all"}}, []Package{lib(PyPI, "a", "1", "/x"), {Type: Deb, Name: "a", Version: "8", Architecture: "all"}},
+			"[{ a all  7 8 changed} {npm a   1  removed} {pypi a    1 added}]"},
+		{"of a package", []Package{owned("1")}, []Package{owned("2")}, "[]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			all := []string{}
+			for _, d := range Diff(&Inventory{Packages: c.old}, &Inventory{Packages: c.new}) {
+				all = append(all, fmt.Sprintf("{%s %s %s  %s %s %s}", d.Type, d.Name, d.Architecture, d.From, d.To, d.Kind))
+			}
+			if got := fmt.Sprint(all); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})

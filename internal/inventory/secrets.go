@@ -178,7 +178,7 @@ func (s *search) secrets(t *tree) []Secret {
 		all = append(all, f.Secret)
 	}
 	slices.SortStableFunc(all, func(a, b Secret) int {
-		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Mark, b.Mark), deletedLast(a, b), cmp.Compare(a.Layer, b.Layer), cmp.Compare(a.Line, b.Line))
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Mark, b.Mark), compareBools(a.Deleted, b.Deleted), cmp.Compare(a.Layer, b.Layer), cmp.Compare(a.Line, b.Line))
 	})
 	// Another version of a file is another file, but what a reader is told of is the secret.
 	all = slices.CompactFunc(all, func(a, b Secret) bool { return a.Path == b.Path && a.Rule == b.Rule && a.Mark == b.Mark })
@@ -186,16 +186,6 @@ func (s *search) secrets(t *tree) []Secret {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Layer, b.Layer), cmp.Compare(a.Line, b.Line))
 	})
 	return all
-}
-
-func deletedLast(a, b Secret) int {
-	switch {
-	case a.Deleted == b.Deleted:
-		return 0
-	case b.Deleted:
-		return -1
-	}
-	return 1
 }
 
 // links finds the hard links by which contents with secrets are still there.

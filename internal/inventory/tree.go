@@ -15,14 +15,17 @@ import (
 type tree struct {
 	root *node
 
+	layer        int // being applied
 	size         size
 	entriesLeft  int
 	stepsLeft    int
 	namesLeft    int64
 	keptLeft     int64
+	listsLeft    int64
 	databaseLeft int64
 	secrets      *search // nil when nobody looks for secrets
-	spool        *spool
+	librarian    *librarian
+	spool        spool
 	hash         hash.Hash
 	buf          []byte
 }
@@ -50,7 +53,8 @@ type rare struct {
 	dev        [2]int64
 	capability string // security.capability, raw
 	data       []byte // nil unless kept says so
-	linked     bool   // it came as a hard link
+	contents   *contents
+	linked     bool // it came as a hard link
 }
 
 // more is what few files have, for reading.
@@ -76,8 +80,8 @@ func newTree(l Limits) *tree {
 		entriesLeft:  l.Files,
 		stepsLeft:    maxSteps,
 		namesLeft:    maxNames,
-		spool:        new(spool),
 		keptLeft:     maxKept,
+		listsLeft:    maxFileLists,
 		databaseLeft: maxDatabases,
 		hash:         sha256.New(),
 		buf:          make([]byte, 128<<10),
@@ -132,6 +136,9 @@ func (t *tree) put(h *tar.Header, content io.Reader, layer int) error {
 		return err
 	}
 	f.layer = layer
+	if old := parent.children[base]; old != nil && f.typ == tar.TypeReg {
+		f.more().contents.inherit(old.more().contents)
+	}
 	parent.set(strings.Clone(base), f) // the path that it is a part of is not kept
 	return nil
 }
@@ -227,11 +234,21 @@ func (t *tree) readContent(f *file, h *tar.Header, content io.Reader, at string)
 		return err
 	}
 	search := t.secrets.wants(at, h.Size)
+	form := t.librarian.formOf(at, h)
+	if form == program {
+		if content, form, err = onlyELF(content); err != nil {
+			return err
+		}
+	}
 	t.hash.Reset()
 	to := io.Writer(t.hash)
-	if keep || search {
-		t.spool.reset()
-		to = io.MultiWriter(t.hash, t.spool)
+	switch {
+	case keep || search:
+		t.spool.reset(int(h.Size))
+		to = io.MultiWriter(t.hash, &t.spool)
+	case form != none && h.Size <= maxLookedInto:
+		t.spool.reset(spoolMemory)
+		to = io.MultiWriter(t.hash, &t.spool)
 	}
 	// The wrapper hides io.WriterTo and io.ReaderFrom, which would not use the buffer.
 	if _, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{content}, t.buf); err != nil {
@@ -239,12 +256,30 @@ func (t *tree) readContent(f *file, h *tar.Header, content io.Reader, at string)
 	}
 	t.hash.Sum(f.sum[:0])
 	if keep {
-		f.own().data = append([]byte{}, t.spool.Bytes()...)
+		f.own().data = append([]byte{}, t.spool.bytes()...)
 	}
 	if search {
-		return t.secrets.add(at, f.sum, t.spool.Bytes())
+		if err := t.secrets.add(at, f.sum, t.spool.bytes()); err != nil {
+			return err
+		}
 	}
-	return nil
+	return t.lookInto(f, form, at, h.Size)
+}
+
+// lookInto has the librarian look into the file that was read last.
+func (t *tree) lookInto(f *file, form form, at string, size int64) error {
+	switch {
+	case form == none:
+		return nil
+	case size > maxLookedInto:
+		f.own().contents = &contents{program: form == program, problem: "it is too large to look into"}
+		return nil
+	}
+	c, err := t.librarian.look(form, at, t.layer, t.spool.content())
+	if c != nil {
+		f.own().contents = c
+	}
+	return err
 }
 
 // keeps says whether a file's content is wanted later, and refuses wanted ones that are too large.
@@ -255,6 +290,10 @@ func (t *tree) keeps(at string, size int64) (bool, error) {
 		}
 		t.databaseLeft -= size
 		return t.databaseLeft >= 0, nil
+	}
+	if isFileList(at) {
+		t.listsLeft -= size
+		return t.listsLeft >= 0, nil
 	}
 	wanted := wantedContent(at)
 	if !wanted && !isKeyring(at) && !isAccounts(at) {

@@ -2,34 +2,23 @@ package inventory
 
 import (
 	"archive/tar"
-	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
-
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// unknown says what of an image its package databases do not tell, a sentence each. Only of an image without packages
-// are layers read again, for what is known of its programs.
-func unknown(ctx context.Context, t *tree, db histories, layers []v1.Layer) ([]string, error) {
+// unknown says what of an image its package databases do not tell, a sentence each. Programs are named only of an image
+// without packages: of others they are the packages'.
+func unknown(t *tree, db histories) []string {
 	said := append(otherManagers(t), db.lost(t)...)
 	if len(db.packages()) > 0 {
-		return said, nil
+		return said
 	}
-	programs, err := programsOf(ctx, t, layers)
-	if err != nil || len(programs) == 0 {
-		return said, err
+	programs := opaquePrograms(t)
+	if len(programs) == 0 {
+		return said
 	}
-	return append(said, fmt.Sprintf("%s; %s: what is in %s is not known from packages", db.absence(), describe(programs), itOrThem(len(programs)))), nil
-}
-
-func itOrThem(n int) string {
-	if n == 1 {
-		return "it"
-	}
-	return "them"
+	return append(said, fmt.Sprintf("%s; %s: what is in %s is not known from packages", db.absence(), describe(programs), plural(len(programs), "it", "them")))
 }
 
 // absence says why there are no packages.
@@ -109,8 +98,8 @@ func (t *tree) holds(p string) bool {
 
 const named = 3 // programs that a sentence names
 
-// describe names programs: "2 programs (/app, built with Go 1.22.1 of 14 modules, and /bin/sh)".
-func describe(programs []*program) string {
+// describe names programs: "2 programs (/app, built with Go 1.22.1 of unknown modules, and /bin/sh)".
+func describe(programs []*opaqueProgram) string {
 	var words []string
 	for _, p := range programs[:min(named, len(programs))] {
 		words = append(words, p.String())
@@ -126,18 +115,15 @@ func describe(programs []*program) string {
 }
 
 // String is a program as a sentence names it.
-func (p *program) String() string {
+func (p *opaqueProgram) String() string {
 	s := shown(p.names[0])
 	if n := len(p.names) - 1; n > 0 {
 		s += fmt.Sprintf(" under %d names", n+1)
 	}
-	switch {
-	case p.large:
-		return s + ", too large to look into"
-	case p.golang == "":
-		return s
+	if p.golang != "" {
+		s += ", built with " + p.golang + " of unknown modules"
 	}
-	return fmt.Sprintf("%s, built with %s of %d modules", s, p.golang, p.modules)
+	return s
 }
 
 // shown is a path of an image, which may be anything, in a sentence.
@@ -148,13 +134,4 @@ func shown(path string) string {
 		return fmt.Sprintf("%.*q", most, path)
 	}
 	return path
-}
-
-// sorted are programs in the order of their first names.
-func sorted(programs []*program) []*program {
-	for _, p := range programs {
-		slices.Sort(p.names)
-	}
-	slices.SortFunc(programs, func(a, b *program) int { return strings.Compare(a.names[0], b.names[0]) })
-	return programs
 }

@@ -3,12 +3,14 @@ package inventory
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"debug/buildinfo"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -26,7 +28,7 @@ func runs(name, content string) entry {
 func TestUnknown(t *testing.T) {
 	const status = "Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n"
 	var many []entry
-	for i := range maxPrograms + 1 {
+	for i := range 17 {
 		many = append(many, runs(fmt.Sprintf("bin/p%02d", i), fmt.Sprintf("%s%d", elf, i)))
 	}
 	for name, tc := range map[string]struct {
@@ -72,11 +74,73 @@ func TestUnknown(t *testing.T) {
 
 // This test is a Go program itself.
 func TestUnknownGoProgram(t *testing.T) {
-	self, err := os.Executable()
+	program, info := self(t)
+	plain := tarOf(t, runs("srv/app", string(program)), runs("srv/other", elf))
+	img := on(t, empty.Image, packedLayer(t, plain, plain)) // not compressed: it is large
+	inv := mustRead(t, img)
+	if got, want := strings.Join(inv.Unknown, "\n"), "no package database; 1 program (/srv/other): what is in it is not known from packages"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	want := []Package{{Type: Golang, Name: "stdlib", Version: semanticGo(goVersion.FindStringSubmatch(runtime.Version())), Path: "/srv/app"}}
+	for _, m := range goModules(info) {
+		want = append(want, Package{Type: Golang, Name: m.name, Version: m.version, Path: "/srv/app"})
+	}
+	slices.SortFunc(want, comparePackages)
+	if !slices.Equal(inv.Packages, want) {
+		t.Errorf("got  %+v\nwant %+v", inv.Packages, want)
+	}
+}
+
+func TestGoModules(t *testing.T) {
+	dep := func(path, version string, replace *debug.Module) *debug.Module {
+		return &debug.Module{Path: path, Version: version, Replace: replace}
+	}
+	for _, c := range []struct {
+		name string
+		info debug.BuildInfo
+		want string
+	}{
+		{"a program without a version", debug.BuildInfo{Main: debug.Module{Path: "a.b/c", Version: "(devel)"}}, "[]"},
+		{"one with", debug.BuildInfo{Main: debug.Module{Path: "a.b/c", Version: "v1.2.3"}}, "[a.b/c v1.2.3]"},
+		{"modules", debug.BuildInfo{Deps: []*debug.Module{dep("x", "v1.0.0", nil), dep("y", "v0.0.0-20240101000000-abcdefabcdef", nil)}}, "[x v1.0.0 y v0.0.0-20240101000000-abcdefabcdef]"},
+		{"replaced by another", debug.BuildInfo{Deps: []*debug.Module{dep("x", "v1.0.0", dep("fork", "v1.0.1", nil))}}, "[fork v1.0.1]"},
+		{"replaced by a directory", debug.BuildInfo{Deps: []*debug.Module{dep("x", "v1.0.0", dep("../x", "", nil))}}, "[x v1.0.0]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []string
+			for _, m := range goModules(&c.info) {
+				got = append(got, m.name+" "+m.version)
+			}
+			if s := fmt.Sprint(got); s != c.want {
+				t.Errorf("got %s, want %s", s, c.want)
+			}
+		})
+	}
+}
+
+func TestGoVersion(t *testing.T) {
+	for said, want := range map[string]string{
+		"go1.22.1": "v1.22.1", "go1.20": "v1.20.0", "go1.22rc1": "v1.22.0-rc.1", "go1.21.5 X:boringcrypto": "v1.21.5", "go1.21.5-custom": "v1.21.5",
+		"devel go1.24-abc": "", "go2": "", "go1.22.1\nx": "",
+	} {
+		got := ""
+		if m := goVersion.FindStringSubmatch(said); m != nil {
+			got = semanticGo(m)
+		}
+		if got != want {
+			t.Errorf("%q is %q, want %q", said, got, want)
+		}
+	}
+}
+
+// self is the program of this test.
+func self(t testing.TB) ([]byte, *debug.BuildInfo) {
+	t.Helper()
+	at, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := os.ReadFile(self)
+	program, err := os.ReadFile(at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,30 +148,19 @@ func TestUnknownGoProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain := tarOf(t, runs("srv/app", string(program)))
-	img := on(t, empty.Image, packedLayer(t, plain, plain)) // not compressed: it is large
-	want := fmt.Sprintf("no package database; 1 program (/srv/app, built with Go %s of %d modules): what is in it is not known from packages",
-		strings.TrimPrefix(strings.Fields(runtime.Version())[0], "go"), 1+len(info.Deps))
-	if got := strings.Join(mustRead(t, img).Unknown, "\n"); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
+	return program, info
 }
 
-// The layers of an image are read again only for programs of which nothing else is known.
+// The layers of an image are read once, whatever is in it.
 func TestLayersAreReadOnce(t *testing.T) {
-	status := text("var/lib/dpkg/status", "Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n")
-	for name, tc := range map[string]struct {
-		layers [][]entry
-		want   []int32
-	}{
-		"with packages":     {[][]entry{{status}, {runs("app", elf)}}, []int32{1, 1}},
-		"without a program": {[][]entry{{text("a", elf)}, {text("b", "")}}, []int32{1, 1}},
-		"with one":          {[][]entry{{text("a", "")}, {runs("app", elf)}, {text("b", "")}}, []int32{1, 2, 1}},
+	for name, layers := range map[string][][]entry{
+		"with packages": {{text("var/lib/dpkg/status", "Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n")}, {runs("app", elf)}},
+		"with programs": {{text("a", "")}, {runs("app", elf)}, {text("b", "")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var counts []*atomic.Int32
 			img := on(t, empty.Image)
-			for _, entries := range tc.layers {
+			for _, entries := range layers {
 				l := &counted{Layer: layerOf(t, tarOf(t, entries...))}
 				counts = append(counts, &l.reads)
 				img = on(t, img, l)
@@ -117,36 +170,23 @@ func TestLayersAreReadOnce(t *testing.T) {
 			}
 			mustRead(t, img)
 			for i, c := range counts {
-				if got := c.Load(); got != tc.want[i] {
-					t.Errorf("layer %d is read %d times, want %d", i, got, tc.want[i])
+				if got := c.Load(); got != 1 {
+					t.Errorf("layer %d is read %d times", i, got)
 				}
 			}
 		})
 	}
 }
 
-// counted is a layer that counts how often it is read, and fails from a read on.
+// counted is a layer that counts how often it is read.
 type counted struct {
 	v1.Layer
 	reads atomic.Int32
-	fails int32
 }
 
 func (c *counted) Compressed() (io.ReadCloser, error) {
-	if n := c.reads.Add(1); c.fails > 0 && n >= c.fails {
-		return nil, errors.New("the registry is gone")
-	}
+	c.reads.Add(1)
 	return c.Layer.Compressed()
-}
-
-func TestProgramsThatCannotBeReadAgain(t *testing.T) {
-	l := &counted{Layer: layerOf(t, tarOf(t, runs("app", elf)))}
-	img := on(t, empty.Image, l)
-	l.reads.Store(0)
-	l.fails = 2
-	if _, err := Read(t.Context(), img, ""); err == nil || !strings.Contains(err.Error(), "programs of layer 0: the registry is gone") {
-		t.Errorf("error %v", err)
-	}
 }
 
 // FuzzProgram: whatever a program is, it is looked into without a panic, and what is said of it is one plain line.
@@ -154,10 +194,16 @@ func FuzzProgram(f *testing.F) {
 	f.Add([]byte(elf))
 	f.Add([]byte("#!/bin/sh\n"))
 	f.Add(smallELF())
+	l, err := newLibrarian(context.Background())
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p := &program{names: []string{"/app"}}
-		p.learn(data, int64(len(data)))
-		if s := p.String(); strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) || len(s) > 200 {
+		c, err := l.look(program, "/app", 0, io.NewSectionReader(bytes.NewReader(data), 0, int64(len(data))))
+		if err != nil || !c.program {
+			t.Fatalf("%+v, %v", c, err)
+		}
+		if s := (&opaqueProgram{names: []string{"/app"}, golang: c.golang}).String(); strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) || len(s) > 200 {
 			t.Errorf("%q", s)
 		}
 	})

@@ -142,7 +142,12 @@ func later(a, b time.Time) time.Time {
 func unwatched(inv *inventory.Inventory) []string {
 	said := slices.Clone(inv.Unknown)
 	has, named := map[string]int{}, map[string]bool{}
+	libraries := 0
 	for _, p := range inv.Packages {
+		if p.Library() {
+			libraries++
+			continue
+		}
 		has[p.Type]++
 	}
 	for _, r := range inv.Repositories {
@@ -153,7 +158,10 @@ func unwatched(inv *inventory.Inventory) []string {
 			said = append(said, fmt.Sprintf("the image names none for its %d packages of type %s, so that newer ones are not noticed", has[kind], kind))
 		}
 	}
-	if len(inv.Packages) == 0 && len(said) == 0 && inv.OS.ID != "" {
+	if libraries > 0 && len(has) == 0 && len(said) == 0 {
+		said = append(said, fmt.Sprintf("it has libraries and no packages of a distribution: newer versions of its %d libraries are not noticed", libraries))
+	}
+	if len(has) == 0 && len(said) == 0 && inv.OS.ID != "" {
 		said = append(said, fmt.Sprintf("no package database was found in %s %s", inv.OS.ID, inv.OS.Version))
 	}
 	return said

@@ -16,7 +16,7 @@ import (
 
 // Package is one package of one version, as inventories have it.
 type Package struct {
-	Type          string // inventory.Deb, APK or RPM
+	Type          string // as inventory.Package has it
 	Name          string
 	Version       string
 	Architecture  string
@@ -107,8 +107,8 @@ func bit(b bool) int {
 	return 0
 }
 
-// packageRows are an inventory's packages, each once, in the order of their keys: rows are touched in a fixed order. One
-// that is there twice is owned only if both are.
+// packageRows are an inventory's packages, each once, in the order of their keys: rows are touched in a fixed order. A
+// library of one version may lie in many files: it is owned only if all are, and the lowest layer counts.
 func packageRows(inv *inventory.Inventory) []packageRow {
 	rows := make([]packageRow, 0, len(inv.Packages))
 	for _, p := range inv.Packages {
@@ -118,7 +118,7 @@ func packageRows(inv *inventory.Inventory) []packageRow {
 		rows = append(rows, r)
 	}
 	slices.SortStableFunc(rows, func(a, b packageRow) int {
-		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(bit(a.owned), bit(b.owned)))
+		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(bit(a.owned), bit(b.owned)), cmp.Compare(a.layer, b.layer))
 	})
 	return slices.CompactFunc(rows, func(a, b packageRow) bool { return a.id == b.id })
 }

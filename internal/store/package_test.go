@@ -112,6 +112,20 @@ func TestAnInventoryReadAnewReplacesItsPackages(t *testing.T) {
 	})
 }
 
+// A library that lies in several files is listed once, in the lowest layer that has it.
+func TestALibraryInManyFilesIsListedOnce(t *testing.T) {
+	storetest.Both(t, func(t *testing.T, st *store.Store) {
+		lib := func(path string, layer int) inventory.Package {
+			return inventory.Package{Type: inventory.NPM, Name: "lodash", Version: "4.17.20", Path: path, Layer: layer}
+		}
+		save(t, st.Q(), "app", inventoryOf("app", lib("/a/package.json", 1), lib("/b/package.json", 0)))
+		h, err := store.Holdings(t.Context(), st.Q(), "lodash")
+		if err != nil || len(h) != 1 || h[0].Layer != 0 || h[0].Type != inventory.NPM {
+			t.Errorf("%+v, %v", h, err)
+		}
+	})
+}
+
 func TestInventoryAndItsPackagesAreOneTransaction(t *testing.T) {
 	storetest.Both(t, func(t *testing.T, st *store.Store) {
 		stop := errors.New("the process dies")

@@ -103,6 +103,9 @@ func namesIn(images []*inventory.Inventory) []string {
 	var names []string
 	for _, inv := range images {
 		for _, p := range inv.Packages {
+			if p.Library() {
+				continue
+			}
 			if _, ok := seen[p.Name]; !ok {
 				seen[p.Name] = struct{}{}
 				names = append(names, p.Name)
@@ -156,6 +159,9 @@ func (s *Snapshot) Patches(inv *inventory.Inventory) []Patch {
 	defer m.mu.Unlock()
 	var patches []Patch
 	for _, p := range inv.Packages {
+		if p.Library() {
+			continue
+		}
 		key := likeness{p.Type, p.Name, p.Version, p.Architecture, p.Source, p.Module, p.Held}
 		found, known := m.answers[key]
 		if !known {
