@@ -15,7 +15,8 @@ import (
 // Builder builds images and pushes them by digest, without a tag.
 type Builder interface {
 	// Build is safe to repeat with the same Request: it pushes by digest only. It returns *Error for
-	// everything that the engine or the recipe did, and ctx's error when ctx ended.
+	// everything that the engine or the recipe did, ctx's error when ctx ended, and context.DeadlineExceeded when
+	// Request.Timeout did.
 	Build(ctx context.Context, r Request) (*Result, error)
 }
 
@@ -57,6 +58,8 @@ type Request struct {
 
 	// Limits bound each step; zero values do not.
 	Limits Limits
+	// Timeout bounds the build from when it has a place: the wait for one does not count. 0: no bound.
+	Timeout time.Duration
 	// Network of RUN steps; the engine's own when empty.
 	Network Network
 	// RecordNetwork has RUN steps fetch through a proxy of the engine's that notes what they fetch: Result.Fetched. What

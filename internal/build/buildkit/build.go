@@ -36,6 +36,11 @@ func (e *Engine) Build(ctx context.Context, r build.Request) (*build.Result, err
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if r.Timeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, r.Timeout)
+		defer stop()
+	}
 	if r.ID == "" {
 		r.ID = identity.NewID()
 	}

@@ -2,6 +2,7 @@ package buildkit_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"syscall"
@@ -98,6 +99,48 @@ func (w *world) refused(t *testing.T, p *buildkit.Pool, platform string) string 
 	r.Platform = platform
 	_, err := p.Build(t.Context(), r)
 	return fmt.Sprint(err)
+}
+
+// TestTimeout: a build is cut off, and with it its step.
+func TestTimeout(t *testing.T) {
+	w := openWorld(t)
+	r := w.request(w.context(t, "FROM REG/base/busybox:1\nRUN sleep 71007\n"))
+	r.Timeout = 2 * time.Second
+	if _, err := w.engine.Build(t.Context(), r); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want context.DeadlineExceeded", err)
+	}
+	until(t, "the end of the step's process", func() bool { return !running("71007") })
+}
+
+// TestCacheBetweenWorkers drains the worker that has all in its cache: the other goes on from there.
+func TestCacheBetweenWorkers(t *testing.T) {
+	w := openWorld(t) // for its registry
+	workers := []buildkit.WorkerConfig{{Name: "a", Root: shortDir(t)}, {Name: "b", Root: shortDir(t)}}
+	p, err := buildkit.OpenPool(t.Context(), buildkit.PoolConfig{Workers: workers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	r := w.request(w.context(t, "FROM REG/base/busybox:1\nRUN cat /proc/sys/kernel/random/uuid > /out\n"))
+	r.Cache = w.registry + "/cache:between"
+	first, err := p.Build(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	workers[0].Drain = true
+	if err := p.SetWorkers(t.Context(), workers); err != nil {
+		t.Fatal(err)
+	}
+	second, err := p.Build(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.Worker != "a" || second.Worker != "b" {
+		t.Errorf("built by %s and %s, want a and b", first.Worker, second.Worker)
+	}
+	if second.Digest != first.Digest {
+		t.Errorf("b made %s, a %s: %v", second.Digest, first.Digest, cached(second))
+	}
 }
 
 // TestOthersBuilds: a pool sees what other clients build on its workers.
