@@ -24,12 +24,14 @@ import (
 	"rebuilder/internal/catalog"
 	"rebuilder/internal/discover"
 	"rebuilder/internal/durable"
+	"rebuilder/internal/judge"
 	"rebuilder/internal/notify"
 	"rebuilder/internal/notify/github"
 	"rebuilder/internal/observe"
 	"rebuilder/internal/reconcile"
 	"rebuilder/internal/registry"
 	"rebuilder/internal/rollout"
+	"rebuilder/internal/scan"
 	"rebuilder/internal/secret"
 	"rebuilder/internal/store"
 	"rebuilder/internal/watch"
@@ -55,6 +57,7 @@ type App struct {
 	builder  *buildkit.Engine
 	loop     *reconcile.Loop
 	runner   *rollout.Runner
+	judge    *judge.Judge
 	finder   *discover.Discoverer
 	listener net.Listener
 	server   *http.Server
@@ -138,7 +141,10 @@ func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Wat
 	}
 	obs := &observe.Observer{Registry: reg, Packages: packages, Forge: forge, Store: a.store, Secrets: secrets.Find, Found: a.found, Now: time.Now, Log: a.cfg.Log}
 	a.loop = reconcile.New(c, obs, a.store, a.cfg.Log, time.Now)
-	gates, err := a.gates(c)
+	if err := a.judges(c, obs); err != nil {
+		return err
+	}
+	gates, err := a.gates(c, reg, obs)
 	if err != nil {
 		return err
 	}
@@ -174,6 +180,7 @@ func (a *App) Run(ctx context.Context) error {
 		defer close(looking)
 		a.loop.Run(ctx)
 	}()
+	go a.judge.Run(ctx, nil)
 	go a.prune(ctx)
 	go a.discover(ctx)
 	a.cfg.Log.Info("ready", "url", a.URL(), "catalog", a.cfg.Catalog, "builder", a.builder.Address())
@@ -318,9 +325,25 @@ func (a *App) forgeToken(c *catalog.Catalog) (func(context.Context) (string, err
 	return read, err
 }
 
+// judges makes the one judge of the daemon.
+func (a *App) judges(c *catalog.Catalog, obs *observe.Observer) error {
+	a.judge = &judge.Judge{
+		Store: a.store, Inventory: obs.Inventory, World: func() *observe.World { return a.loop.Last().World }, Catalog: a.loop.Catalog,
+		Version: version(), Now: time.Now, Log: a.cfg.Log,
+	}
+	for _, s := range c.Scanners {
+		scanner, err := scan.New(s.Name, scan.Config{Command: s.Command, Database: s.Database, Timeout: s.Timeout, Memory: s.Memory, Temp: a.cfg.State})
+		if err != nil {
+			return err
+		}
+		a.judge.Scanners = append(a.judge.Scanners, scanner)
+	}
+	return nil
+}
+
 // gates are what candidates pass before they are promoted.
-func (a *App) gates(c *catalog.Catalog) (rollout.Gates, error) {
-	g := rollout.Gates{Secret: a.buildSecret}
+func (a *App) gates(c *catalog.Catalog, reg *registry.Client, obs *observe.Observer) (rollout.Gates, error) {
+	g := rollout.Gates{Judge: a.judge, Documents: judge.Documents{Registry: reg, Inventory: obs.Inventory, Version: version()}, Secret: a.buildSecret}
 	if c.Forge.URL != "" {
 		token, err := a.forgeToken(c)
 		if err != nil {

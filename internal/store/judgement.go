@@ -76,3 +76,21 @@ func ScannedOf(ctx context.Context, q Querier, digest string) ([]Scanned, error)
 		return s, row.Scan(&s.Digest, &s.Scanner, &s.At, &s.Error, &s.Body)
 	}, `SELECT digest, scanner, at, error, body FROM scanned WHERE digest=$1 ORDER BY scanner`, digest)
 }
+
+// JudgedBase is what a verdict rests on, and when it may change by itself.
+type JudgedBase struct {
+	Basis string
+	Next  int64
+}
+
+// JudgedOn returns what the last verdict on each digest rests on, by digest.
+func JudgedOn(ctx context.Context, q Querier) (map[string]JudgedBase, error) {
+	all, err := Collect(ctx, q, func(row interface{ Scan(...any) error }) (j Judgement, err error) {
+		return j, row.Scan(&j.Digest, &j.Basis, &j.Next)
+	}, `SELECT digest, basis, next FROM judgement`)
+	out := make(map[string]JudgedBase, len(all))
+	for _, j := range all {
+		out[j.Digest] = JudgedBase{j.Basis, j.Next}
+	}
+	return out, err
+}

@@ -1,0 +1,322 @@
+// Package judge joins what is found in an image with what the organisation makes of it. Advisories, rules of hygiene,
+// secrets and other scanners find; policies, exceptions and statements decide (internal/policy); everybody who asks gets
+// the same sheet.
+//
+//	inventory ──> advisories, hygiene, secrets, other scanners ──> findings, merged
+//	findings, policies, exceptions, statements, now ────────────> verdict, kept by digest
+//
+// No image is pulled to judge it again: the inventory of a digest is read once.
+package judge
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"rebuilder/internal/catalog"
+	"rebuilder/internal/hygiene"
+	"rebuilder/internal/inventory"
+	"rebuilder/internal/observe"
+	"rebuilder/internal/policy"
+	"rebuilder/internal/sbom"
+	"rebuilder/internal/scan"
+	"rebuilder/internal/store"
+)
+
+// Advisories says which advisories hit what is in an image.
+type Advisories interface {
+	// Known returns what is known of the packages of an inventory. It asks the store only.
+	Known(ctx context.Context, inv *inventory.Inventory) (Known, error)
+	// State changes when a source of advisories has changed: what was judged before is to be judged again.
+	State(ctx context.Context) (string, error)
+}
+
+// Known is what advisories say of an inventory.
+type Known struct {
+	Findings []policy.Finding
+	// Unknown is what could not be told, a sentence each: "no source has advisories for Alpine 3.22, of which it has 15 packages".
+	Unknown []string
+	AsOf    time.Time // the oldest of the sources that were asked; zero: none was
+}
+
+// Statements are what others say of vulnerabilities, and what could not be read of that, a sentence each.
+type Statements interface {
+	Statements(ctx context.Context) (all []policy.Statement, problems []string)
+}
+
+// World is what is known around the images: a look of the reconcile's. It is nil before the first.
+type World func() *observe.World
+
+// Judge judges images. It is safe for concurrent use.
+type Judge struct {
+	Store *store.Store
+	// Inventory reads what is inside a reference by digest, once.
+	Inventory  func(ctx context.Context, image, reference, platform string) (*inventory.Inventory, error)
+	Advisories Advisories // nil: no source is configured
+	Statements Statements // nil: there are none
+	Scanners   []scan.Scanner
+	World      World
+	Catalog    func() *catalog.Catalog
+	Version    string
+	Now        func() time.Time
+	Log        *slog.Logger
+}
+
+// NoAdvisories is why nothing is known of vulnerabilities where no source of advisories is configured.
+const NoAdvisories = "no source of advisories is configured"
+
+// Sheet is all that is known of one digest. Everybody who asks sees the same.
+type Sheet struct {
+	Subject   policy.Subject       `json:"subject"`
+	Reference string               `json:"reference,omitempty"` // where it is, by digest
+	Inventory *inventory.Inventory `json:"-"`
+	Verdict   policy.Verdict       `json:"verdict"`
+	Sources   []Source             `json:"sources"`
+	At        time.Time            `json:"at"`
+}
+
+// Source is one that looked for something in the image, or could not.
+type Source struct {
+	Name    string    `json:"name"` // "advisories", "secrets", "hygiene", or another scanner's
+	AsOf    time.Time `json:"as_of,omitzero"`
+	Found   int       `json:"found"`
+	Unknown []string  `json:"unknown,omitempty"` // what it could not tell
+}
+
+// Findings are what was found, without what became of it.
+func (s *Sheet) Findings() []policy.Finding {
+	out := make([]policy.Finding, len(s.Verdict.Findings))
+	for i, f := range s.Verdict.Findings {
+		out[i] = f.Finding
+	}
+	return out
+}
+
+// Sheet judges a digest whose inventory is read. A subject that the catalog names gets its kind and labels from there.
+func (j *Judge) Sheet(ctx context.Context, s policy.Subject, reference string, inv *inventory.Inventory) (*Sheet, error) {
+	return j.sheet(ctx, s, reference, inv, nil)
+}
+
+func (j *Judge) sheet(ctx context.Context, s policy.Subject, reference string, inv, before *inventory.Inventory) (*Sheet, error) {
+	c, now := j.Catalog(), j.Now().UTC()
+	s = j.subject(c, s, inv)
+	policies := append([]policy.Policy{{Rules: defaults()}}, policiesOf(c)...)
+	out := &Sheet{Subject: s, Reference: reference, Inventory: inv, At: now}
+	findings, err := j.find(ctx, c, out, policy.For(policies, s), before)
+	if err != nil {
+		return nil, err
+	}
+	exceptions, err := j.exceptions(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	in := policy.Input{Subject: s, Findings: findings, Policies: policies, Exceptions: exceptions, Now: now}
+	if j.Statements != nil {
+		in.VEX, in.Unknown = j.Statements.Statements(ctx)
+	}
+	for _, src := range out.Sources {
+		in.Unknown = append(in.Unknown, src.Unknown...)
+	}
+	out.Verdict = policy.Judge(in)
+	return out, nil
+}
+
+// defaults are what the rules of hygiene do where no policy speaks of them.
+func defaults() map[string]policy.Level {
+	out := map[string]policy.Level{}
+	for _, r := range hygiene.Rules() {
+		if r.Off {
+			out[r.ID] = policy.LevelOff
+		}
+	}
+	return out
+}
+
+// find asks all sources and merges what they found.
+func (j *Judge) find(ctx context.Context, c *catalog.Catalog, out *Sheet, e policy.Effective, before *inventory.Inventory) ([]policy.Finding, error) {
+	inv := out.Inventory
+	var lists [][]policy.Finding
+	add := func(src Source, found []policy.Finding) {
+		src.Found = len(found)
+		out.Sources, lists = append(out.Sources, src), append(lists, found)
+	}
+	if j.Advisories == nil {
+		add(Source{Name: "advisories", Unknown: []string{NoAdvisories}}, nil)
+	} else {
+		known, err := j.Advisories.Known(ctx, inv)
+		if err != nil {
+			return nil, err
+		}
+		add(Source{Name: "advisories", AsOf: known.AsOf, Unknown: known.Unknown}, known.Findings)
+	}
+	for _, s := range j.Scanners {
+		src, found, err := j.scanned(ctx, s, out)
+		if err != nil {
+			return nil, err
+		}
+		add(src, found)
+	}
+	secrets := Source{Name: "secrets", AsOf: out.At}
+	if !inv.SecretsRead {
+		secrets.Unknown = []string{"secrets were not looked for in it"}
+	}
+	add(secrets, hygiene.Secrets(inv))
+	around, err := j.around(ctx, c, out.Subject, e, before)
+	if err != nil {
+		return nil, err
+	}
+	add(Source{Name: "hygiene", AsOf: out.At}, hygiene.Check(inv, around))
+	all := policy.Merge(lists...)
+	j.attribute(out.Subject.Image, inv, all)
+	return all, nil
+}
+
+// scannedFor is how long what another scanner said of a digest counts: its database may have changed.
+const scannedFor = 6 * time.Hour
+
+// scanned asks another scanner, or repeats what it said not long ago.
+func (j *Judge) scanned(ctx context.Context, s scan.Scanner, out *Sheet) (Source, []policy.Finding, error) {
+	src := Source{Name: s.Name(), AsOf: out.At}
+	digest := out.Inventory.Digest.String()
+	kept, err := store.ScannedOf(ctx, j.Store.Q(), digest)
+	if err != nil {
+		return src, nil, err
+	}
+	i := slices.IndexFunc(kept, func(k store.Scanned) bool { return k.Scanner == s.Name() })
+	if i >= 0 && kept[i].Error == "" && out.At.Sub(time.UnixMilli(kept[i].At)) < scannedFor {
+		rep := new(scan.Report)
+		if json.Unmarshal([]byte(kept[i].Body), rep) == nil {
+			src.AsOf, src.Unknown = rep.Database.Built, rep.Warnings
+			return src, rep.Findings, nil
+		}
+	}
+	rep, err := j.ask(ctx, s, out)
+	if ctx.Err() != nil {
+		return src, nil, ctx.Err()
+	}
+	keep := store.Scanned{Digest: digest, Scanner: s.Name(), At: out.At.UnixMilli()}
+	if err != nil {
+		keep.Error = err.Error()
+		src.Unknown = []string{"it was not looked at by " + s.Name() + ": " + err.Error()}
+		return src, nil, store.SaveScanned(ctx, j.Store.Q(), keep)
+	}
+	body, err := json.Marshal(rep)
+	if err != nil {
+		return src, nil, err
+	}
+	keep.Body, src.AsOf, src.Unknown = string(body), rep.Database.Built, rep.Warnings
+	return src, rep.Findings, store.SaveScanned(ctx, j.Store.Q(), keep)
+}
+
+func (j *Judge) ask(ctx context.Context, s scan.Scanner, out *Sheet) (*scan.Report, error) {
+	doc, err := sbom.CycloneDX(out.Inventory, sbom.Subject{Name: repositoryOf(out.Reference), Version: j.Version})
+	if err != nil {
+		return nil, err
+	}
+	return s.Scan(ctx, scan.Target{SBOM: doc, DiffIDs: out.Inventory.DiffIDs})
+}
+
+func repositoryOf(reference string) string {
+	name, _, _ := strings.Cut(reference, "@")
+	return withoutTag(name)
+}
+
+func withoutTag(reference string) string {
+	if i := strings.LastIndexByte(reference, ':'); i > strings.LastIndexByte(reference, '/') {
+		return reference[:i]
+	}
+	return reference
+}
+
+// attribute names the base that brought each finding in, as far as layers prove it.
+func (j *Judge) attribute(image string, inv *inventory.Inventory, all []policy.Finding) {
+	for _, above := range j.ancestors(image, inv) {
+		for i, f := range all {
+			if f.Layer >= 0 && f.Layer < above.layers {
+				all[i].Inherited = above.name
+			}
+		}
+	}
+}
+
+// ancestor is an image that an inventory stands on.
+type ancestor struct {
+	name   string
+	layers int
+}
+
+// ancestors are those whose layers are an inventory's first ones, the nearest first.
+func (j *Judge) ancestors(image string, inv *inventory.Inventory) []ancestor {
+	w := j.world()
+	if w == nil {
+		return nil
+	}
+	var out []ancestor
+	for range w.Graph.Len() {
+		parent, ok := w.Graph.ParentOf(image)
+		if !ok {
+			break
+		}
+		diffs := diffIDs(w, parent)
+		if len(diffs) == 0 || len(diffs) > len(inv.DiffIDs) || !slices.Equal(diffs, inv.DiffIDs[:len(diffs)]) {
+			break
+		}
+		out = append(out, ancestor{parent, len(diffs)})
+		image = parent
+	}
+	return out
+}
+
+func diffIDs(w *observe.World, name string) []v1.Hash {
+	if u, ok := w.Facts.Upstreams[name]; ok {
+		return u.DiffIDs
+	}
+	return w.Facts.Bases[name].DiffIDs
+}
+
+func (j *Judge) world() *observe.World {
+	if j.World == nil {
+		return nil
+	}
+	return j.World()
+}
+
+// State is a hash of all that verdicts rest on besides digests: advisories, policies, exceptions and statements. What was
+// judged under another one is to be judged again.
+func (j *Judge) State(ctx context.Context) (string, error) {
+	c := j.Catalog()
+	exceptions, err := j.exceptions(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	rests := struct {
+		Policies   []policy.Policy
+		Exceptions []policy.Exception
+		Statements []policy.Statement
+		Scanners   []string
+		Advisories string
+	}{Policies: policiesOf(c), Exceptions: exceptions}
+	for _, s := range j.Scanners {
+		rests.Scanners = append(rests.Scanners, s.Name())
+	}
+	if j.Statements != nil {
+		rests.Statements, _ = j.Statements.Statements(ctx)
+	}
+	if j.Advisories != nil {
+		if rests.Advisories, err = j.Advisories.State(ctx); err != nil {
+			return "", err
+		}
+	}
+	sum := sha256.New()
+	if err := json.NewEncoder(sum).Encode(rests); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", sum.Sum(nil)[:16]), nil
+}

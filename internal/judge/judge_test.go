@@ -1,0 +1,309 @@
+package judge_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"rebuilder/internal/catalog"
+	"rebuilder/internal/graph"
+	"rebuilder/internal/inventory"
+	"rebuilder/internal/judge"
+	"rebuilder/internal/observe"
+	"rebuilder/internal/plan"
+	"rebuilder/internal/policy"
+	"rebuilder/internal/scan"
+	"rebuilder/internal/store"
+	"rebuilder/internal/store/storetest"
+)
+
+var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// court is a judge over images whose inventories are written by hand.
+type court struct {
+	*judge.Judge
+	t     *testing.T
+	world *observe.World
+	known map[string][]policy.Finding // by digest
+	state string
+	asked int // inventories that advisories were asked for
+}
+
+func (c *court) Known(_ context.Context, inv *inventory.Inventory) (judge.Known, error) {
+	c.asked++
+	return judge.Known{Findings: slices.Clone(c.known[inv.Digest.String()]), AsOf: now.Add(-time.Hour)}, nil
+}
+
+func (c *court) State(context.Context) (string, error) { return c.state, nil }
+
+const rules = `
+[registry]
+address = "127.0.0.1:5000"
+[[upstream]]
+name = "upstream/debian"
+image = "127.0.0.1:5000/library/debian:12"
+[[base]]
+name = "base/debian"
+context = "debian"
+owner = "platform"
+labels = { tier = "gold" }
+[[policy]]
+name = "serious"
+match = { tier = "gold" }
+vulnerabilities = "enforce"
+severity = "high"
+rules = { root-user = "enforce" }
+`
+
+func newCourt(t *testing.T, st *store.Store, toml string) *court {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "debian", "Dockerfile"), "FROM 127.0.0.1:5000/library/debian:12\n")
+	write(t, filepath.Join(dir, "catalog.toml"), toml)
+	cat, err := catalog.Load(filepath.Join(dir, "catalog.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := graph.New([]graph.Node{{Name: "upstream/debian", Kind: graph.Upstream}, {Name: "base/debian", Kind: graph.Base}},
+		[]graph.Edge{{Parent: "upstream/debian", Child: "base/debian", Kind: graph.Inherits, Evidence: graph.FromLayers}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &court{t: t, known: map[string][]policy.Finding{}, state: "1",
+		world: &observe.World{Graph: g, Facts: plan.Facts{Upstreams: map[string]plan.Image{}, Bases: map[string]plan.Base{}, Applications: map[string]plan.Application{}}}}
+	c.Judge = &judge.Judge{
+		Store: st, Advisories: c, World: func() *observe.World { return c.world }, Catalog: func() *catalog.Catalog { return cat }, Now: func() time.Time { return now },
+		Log: slog.New(slog.DiscardHandler),
+		Inventory: func(ctx context.Context, _, reference, _ string) (*inventory.Inventory, error) {
+			_, digest, _ := strings.Cut(reference, "@")
+			inv, found, err := store.GetInventory(ctx, st.Q(), digest)
+			if err == nil && !found {
+				err = errors.New("no such inventory")
+			}
+			return inv, err
+		},
+	}
+	return c
+}
+
+func write(t *testing.T, file, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func hash(c string) v1.Hash { return v1.Hash{Algorithm: "sha256", Hex: strings.Repeat(c, 64)} }
+
+// image stores an inventory with openssl in its first layer.
+func (c *court) image(digest string, user string, layers ...string) *inventory.Inventory {
+	c.t.Helper()
+	inv := &inventory.Inventory{Format: inventory.Format, Digest: hash(digest), Platform: "linux/amd64", OS: inventory.OS{ID: "debian", Version: "12"}, SecretsRead: true,
+		Config: inventory.Config{User: user, Created: now.Add(-24 * time.Hour)}, Fingerprint: digest, Size: 100,
+		Packages: []inventory.Package{{Type: inventory.Deb, Name: "openssl", Version: "3.0.1", Architecture: "amd64", Source: "openssl", SourceVersion: "3.0.1"}}}
+	for _, l := range layers {
+		inv.DiffIDs = append(inv.DiffIDs, hash(l))
+	}
+	if err := store.SaveInventory(c.t.Context(), c.Store.Q(), "base/debian", inv, now.UnixMilli()); err != nil {
+		c.t.Fatal(err)
+	}
+	return inv
+}
+
+func cve(id string, s policy.Severity, layer int) policy.Finding {
+	return policy.Finding{Kind: policy.Vulnerability, ID: id, Type: "deb", Package: "openssl", Source: "openssl", Version: "3.0.1", FixedIn: "3.0.2", Severity: s, Layer: layer, FoundBy: []string{"rebuilder"}}
+}
+
+func TestSheet(t *testing.T) {
+	c := newCourt(t, storetest.Open(t, storetest.SQLite(t)), rules)
+	up, base := c.image("a", "", "1"), c.image("b", "app", "1", "2")
+	c.world.Facts.Upstreams["upstream/debian"] = plan.Image{Reference: "127.0.0.1:5000/library/debian:12", Digest: up.Digest, DiffIDs: up.DiffIDs}
+	c.world.Facts.Bases["base/debian"] = plan.Base{Image: plan.Image{Reference: "127.0.0.1:5000/base/debian:stable", Digest: base.Digest, DiffIDs: base.DiffIDs}}
+	c.known[base.Digest.String()] = []policy.Finding{cve("CVE-2026-1", policy.SeverityHigh, 0), cve("CVE-2026-2", policy.SeverityLow, 1)}
+
+	s, err := c.Image(t.Context(), "base/debian")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Subject.Kind != "base" || s.Subject.Labels["owner"] != "platform" || s.Subject.Labels["tier"] != "gold" || s.Reference != "127.0.0.1:5000/base/debian@"+base.Digest.String() {
+		t.Errorf("subject %+v at %s", s.Subject, s.Reference)
+	}
+	if v := s.Verdict; v.Outcome != policy.Fail || len(v.Policies) != 1 || v.Outcomes[policy.Fails] != 1 || v.Outcomes[policy.Below] != 1 {
+		t.Errorf("verdict %+v", v)
+	}
+	if f := s.Verdict.Findings[0]; f.ID != "CVE-2026-1" || f.Inherited != "upstream/debian" || !strings.Contains(f.Do, "upstream/debian") {
+		t.Errorf("what the upstream brought in: %+v", f)
+	}
+	for _, want := range []string{"advisories", "secrets", "hygiene"} {
+		if !slices.ContainsFunc(s.Sources, func(src judge.Source) bool { return src.Name == want }) {
+			t.Errorf("nobody says what %s found: %+v", want, s.Sources)
+		}
+	}
+	if _, err := c.Image(t.Context(), "base/other"); !errors.Is(err, judge.ErrUnknown) {
+		t.Errorf("an image that is none: %v", err)
+	}
+}
+
+// Nothing is known without a source, and that is never taken for fine where vulnerabilities are enforced.
+func TestWithoutAdvisories(t *testing.T) {
+	c := newCourt(t, storetest.Open(t, storetest.SQLite(t)), rules)
+	c.Advisories = nil
+	inv := c.image("b", "app", "1")
+	s, err := c.Sheet(t.Context(), policy.Subject{Image: "base/debian"}, "", inv)
+	if err != nil || s.Verdict.Outcome != policy.Undecided || !slices.Contains(s.Verdict.Unknown, judge.NoAdvisories) {
+		t.Errorf("%+v, %v", s.Verdict, err)
+	}
+}
+
+func TestCandidate(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, after []policy.Finding
+		user          string
+		blocking      []string
+		fixed, new    int
+	}{
+		"better":                 {before: []policy.Finding{cve("CVE-2026-1", policy.SeverityHigh, 0)}, user: "app", fixed: 1},
+		"as bad as before":       {before: []policy.Finding{cve("CVE-2026-1", policy.SeverityHigh, 0)}, after: []policy.Finding{cve("CVE-2026-1", policy.SeverityHigh, 0)}, user: "app"},
+		"worse":                  {after: []policy.Finding{cve("CVE-2026-1", policy.SeverityHigh, 0)}, user: "app", blocking: []string{"CVE-2026-1 in openssl 3.0.1 (fixed in 3.0.2)"}, new: 1},
+		"worse, and not serious": {after: []policy.Finding{cve("CVE-2026-1", policy.SeverityLow, 0)}, user: "app", new: 1},
+		"root, which was not":    {blocking: []string{"root-user"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			court := newCourt(t, storetest.Open(t, storetest.SQLite(t)), rules)
+			before, after := court.image("a", "app", "1"), court.image("b", c.user, "1", "2")
+			court.known[before.Digest.String()], court.known[after.Digest.String()] = c.before, c.after
+			cat := court.Catalog()
+			v, err := court.Candidate(t.Context(), cat, cat.Bases[0], after.Digest.String(), before.Digest.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(v.Blocking, c.blocking) || v.Compared.Fixed != c.fixed || v.Compared.New != c.new {
+				t.Errorf("%+v, compared %+v", v, v.Compared)
+			}
+			k, found, err := store.GetJudgement(t.Context(), court.Store.Q(), after.Digest.String())
+			if err != nil || !found || k.Outcome != v.Outcome {
+				t.Errorf("kept %+v, %v, %v", k, found, err)
+			}
+		})
+	}
+	t.Run("the first", func(t *testing.T) {
+		court := newCourt(t, storetest.Open(t, storetest.SQLite(t)), rules)
+		inv := court.image("b", "app", "1")
+		court.known[inv.Digest.String()] = []policy.Finding{cve("CVE-2026-1", policy.SeverityHigh, 0)}
+		v, err := court.Candidate(t.Context(), court.Catalog(), court.Catalog().Bases[0], inv.Digest.String(), "")
+		if err != nil || len(v.Blocking) != 1 || v.Compared != nil {
+			t.Errorf("%+v, %v", v, err)
+		}
+	})
+}
+
+// What is as it was is not judged again, and what may have changed is.
+func TestSweep(t *testing.T) {
+	storetest.Both(t, func(t *testing.T, st *store.Store) {
+		c := newCourt(t, st, rules)
+		inv := c.image("b", "app", "1")
+		c.world.Facts.Bases["base/debian"] = plan.Base{Image: plan.Image{Reference: "127.0.0.1:5000/base/debian:stable", Digest: inv.Digest, DiffIDs: inv.DiffIDs}}
+		sweep := func(want int, why string) {
+			t.Helper()
+			if n, err := c.Sweep(t.Context()); err != nil || n != want {
+				t.Errorf("%s: %d judged, %v", why, n, err)
+			}
+		}
+		sweep(1, "the first time")
+		sweep(0, "nothing changed")
+		c.known[inv.Digest.String()] = []policy.Finding{cve("CVE-2026-1", policy.SeverityHigh, 0)}
+		c.state = "2"
+		sweep(1, "advisories changed")
+		k, _, err := store.GetJudgement(t.Context(), st.Q(), inv.Digest.String())
+		if err != nil || k.Outcome != string(policy.Fail) {
+			t.Errorf("%+v, %v", k, err)
+		}
+		var kept judge.Sheet
+		if err := json.Unmarshal([]byte(k.Body), &kept); err != nil || kept.Verdict.Findings[0].ID != "CVE-2026-1" {
+			t.Errorf("kept %s, %v", k.Body, err)
+		}
+		audit, err := store.AuditLog(t.Context(), st.Q(), store.AuditFilter{Object: "base/debian"})
+		if err != nil || len(audit) != 2 || audit[0].Action != "verdict fail" || audit[0].Rule != "policy serious" {
+			t.Errorf("%+v, %v", audit, err)
+		}
+	})
+}
+
+// scanner is another scanner, as it may be.
+type scanner struct {
+	asked int
+	err   error
+}
+
+func (*scanner) Name() string { return "trivy" }
+
+func (s *scanner) Scan(_ context.Context, t scan.Target) (*scan.Report, error) {
+	s.asked++
+	if !strings.Contains(string(t.SBOM), "openssl") {
+		return nil, fmt.Errorf("no openssl in %s", t.SBOM)
+	}
+	if s.err != nil {
+		return nil, s.err
+	}
+	return &scan.Report{Scanner: "trivy", Findings: []policy.Finding{{Kind: policy.Vulnerability, ID: "CVE-2026-9", Type: "deb", Package: "openssl", Version: "3.0.1", Severity: policy.SeverityHigh, FoundBy: []string{"trivy"}}}}, nil
+}
+
+func TestOtherScanners(t *testing.T) {
+	c := newCourt(t, storetest.Open(t, storetest.SQLite(t)), rules)
+	inv := c.image("b", "app", "1")
+	trivy := &scanner{}
+	c.Scanners = []scan.Scanner{trivy}
+	for range 2 {
+		s, err := c.Sheet(t.Context(), policy.Subject{Image: "base/debian"}, "127.0.0.1:5000/base/debian@"+inv.Digest.String(), inv)
+		if err != nil || len(s.Verdict.Findings) != 1 || s.Verdict.Findings[0].ID != "CVE-2026-9" {
+			t.Fatalf("%+v, %v", s.Verdict, err)
+		}
+	}
+	if trivy.asked != 1 {
+		t.Errorf("asked %d times of the same digest", trivy.asked)
+	}
+	other := c.image("c", "app", "1")
+	trivy.err = errors.New("it has no database: say so")
+	s, err := c.Sheet(t.Context(), policy.Subject{Image: "base/debian"}, "", other)
+	if err != nil || s.Verdict.Outcome != policy.Undecided || !strings.Contains(strings.Join(s.Verdict.Unknown, ";"), "no database") {
+		t.Errorf("a scanner that could not: %+v, %v", s.Verdict, err)
+	}
+}
+
+func TestDiffer(t *testing.T) {
+	c := newCourt(t, storetest.Open(t, storetest.SQLite(t)), rules)
+	a, b := c.image("a", "app", "1"), c.image("b", "", "1", "2")
+	b.Packages[0].Version, b.Size, b.Config.ExposedPorts = "3.0.2", 150, []string{"8080/tcp"}
+	c.known[a.Digest.String()] = []policy.Finding{cve("CVE-2026-1", policy.SeverityHigh, 0)}
+	sheet := func(inv *inventory.Inventory) *judge.Sheet {
+		s, err := c.Sheet(t.Context(), policy.Subject{Image: "base/debian"}, "", inv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	d := judge.Differ(sheet(a), sheet(b))
+	var settings []string
+	for _, s := range d.Settings {
+		settings = append(settings, fmt.Sprintf("%s %s>%s", s.Name, s.Before, s.After))
+	}
+	if got := strings.Join(settings, "; "); got != "size 100>150; layers 1>2; user app>; ports >8080/tcp" {
+		t.Errorf("settings: %s", got)
+	}
+	if len(d.Packages) != 1 || d.Packages[0].To != "3.0.2" || len(d.Findings.Fixed) != 1 || d.Findings.Fixed[0].ID != "CVE-2026-1" || d.Same {
+		t.Errorf("%+v", d)
+	}
+}
