@@ -15,8 +15,7 @@ const (
 	LevelEnforce Level = "enforce"
 )
 
-// Policy is a set of rules for some images, as the catalog has it. One without a name stands for the defaults of those
-// who bring rules: given first, all others go before it, and verdicts do not name it.
+// Policy is a set of rules for some images, as the catalog has it.
 type Policy struct {
 	Name   string
 	Images []string          // patterns as of path.Match over names in the graph; empty: all
@@ -68,7 +67,7 @@ type Effective struct {
 
 	Vulnerabilities Said[Level]            `json:"vulnerabilities"`
 	Secrets         Said[Level]            `json:"secrets"`
-	Rules           map[string]Said[Level] `json:"rules"` // that are named; all others are observed
+	Rules           map[string]Said[Level] `json:"rules"` // that are named; others are observed, or OffByDefault
 
 	Severity    Said[Severity]      `json:"severity"`
 	OnlyFixable Said[bool]          `json:"only_fixable"`
@@ -84,7 +83,8 @@ type Effective struct {
 	MaxAge          Said[time.Duration] `json:"max_age"`
 }
 
-// For returns what holds for an image. Without a policy everything is observed: shown, and nothing fails.
+// For returns what holds for an image. Without a policy nothing fails: everything is shown, but for rules that are
+// OffByDefault.
 func For(policies []Policy, s Subject) Effective {
 	e := Effective{
 		Policies:        []string{},
@@ -102,9 +102,7 @@ func For(policies []Policy, s Subject) Effective {
 }
 
 func (e *Effective) add(p Policy) {
-	if p.Name != "" && !slices.Contains(e.Policies, p.Name) {
-		e.Policies = append(e.Policies, p.Name)
-	}
+	e.Policies = append(e.Policies, p.Name)
 	say(&e.Vulnerabilities, p, p.Vulnerabilities, p.Vulnerabilities != "")
 	say(&e.Secrets, p, p.Secrets, p.Secrets != "")
 	for id, level := range p.Rules {
@@ -145,6 +143,9 @@ func (e *Effective) level(f Finding) Said[Level] {
 	}
 	if said, ok := e.Rules[f.ID]; ok {
 		return said
+	}
+	if OffByDefault(f.ID) {
+		return Said[Level]{Value: LevelOff}
 	}
 	return Said[Level]{Value: LevelObserve}
 }

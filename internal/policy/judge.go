@@ -168,11 +168,11 @@ func (j *judge) waits(out *Judged) bool {
 	switch {
 	case lifted == "" && !f.Severity.AtLeast(r.Severity.Value):
 		out.Outcome, out.Policy = Below, r.Severity.By
-		out.Reason = fmt.Sprintf("%s counts %s and worse, and this is %s", policyOf(r.Severity.By), r.Severity.Value, f.Severity.known())
+		out.Reason = fmt.Sprintf("%s counts %s and worse, and this is %s", policyOf(r.Severity), r.Severity.Value, f.Severity.known())
 		return true
 	case r.OnlyFixable.Value && f.FixedIn == "":
 		out.Outcome, out.Policy = Below, r.OnlyFixable.By
-		out.Reason = fmt.Sprintf("%s counts what has a fix, and none is known yet", policyOf(r.OnlyFixable.By))
+		out.Reason = fmt.Sprintf("%s counts what has a fix, and none is known yet", policyOf(r.OnlyFixable))
 		return true
 	case r.Exploited.Value && f.Exploited:
 		return false
@@ -182,7 +182,7 @@ func (j *judge) waits(out *Judged) bool {
 		return false
 	}
 	out.Outcome, out.Policy, out.Until = Grace, r.Grace.By, until
-	out.Reason = fmt.Sprintf("%s gives it time until %s", policyOf(r.Grace.By), day(until))
+	out.Reason = fmt.Sprintf("%s gives it time until %s", policyOf(r.Grace), day(until))
 	return true
 }
 
@@ -214,14 +214,10 @@ func (j *judge) because(level Said[Level], f Finding) string {
 	if what == "" {
 		what = "rule " + f.ID
 	}
-	switch {
-	case level.By == "" && level.Value == LevelEnforce:
-		what += ": enforced by default"
-	case level.By == "":
+	if level.By == "" {
 		return "no policy enforces " + what
-	default:
-		what = fmt.Sprintf("%s %ss %s", policyOf(level.By), level.Value, what)
 	}
+	what = fmt.Sprintf("%s %ss %s", policyOf(level), level.Value, what)
 	if f.Kind != Vulnerability {
 		return what
 	}
@@ -234,12 +230,7 @@ func (j *judge) because(level Said[Level], f Finding) string {
 	return what
 }
 
-func policyOf(name string) string {
-	if name == "" {
-		return "the default"
-	}
-	return fmt.Sprintf("policy %q", name)
-}
+func policyOf[T any](s Said[T]) string { return fmt.Sprintf("policy %q", s.By) }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 

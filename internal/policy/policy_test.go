@@ -91,7 +91,6 @@ func TestOutcomes(t *testing.T) {
 		{"a rule, enforced", with(func(p *policy.Policy) {
 			p.Rules = map[string]policy.Level{policy.RuleRootUser: policy.LevelEnforce}
 		}), root, nil, nil, policy.Fails, `policy "strict" enforces rule root-user`},
-		{"a rule by default", []policy.Policy{{Rules: map[string]policy.Level{policy.RuleRootUser: policy.LevelEnforce}}}, root, nil, nil, policy.Fails, "rule root-user: enforced by default"},
 		{"a rule, the last policy counts", []policy.Policy{
 			{Name: "a", Rules: map[string]policy.Level{policy.RuleRootUser: policy.LevelEnforce}}, {Name: "b", Rules: map[string]policy.Level{policy.RuleRootUser: policy.LevelObserve}},
 		}, root, nil, nil, policy.Observed, `policy "b" observes rule root-user`},
@@ -153,7 +152,6 @@ func TestUnknownIsNoPass(t *testing.T) {
 
 func TestFor(t *testing.T) {
 	policies := []policy.Policy{
-		{Secrets: policy.LevelEnforce, Rules: map[string]policy.Level{"shell": policy.LevelOff}},
 		{Name: "all", Severity: policy.SeverityCritical, OnlyFixable: ptr(true), MaxSize: 100},
 		{Name: "bases", Images: []string{"base/*"}, Severity: policy.SeverityHigh, ForbidPackages: []string{"telnet"}},
 		{Name: "pci", Match: map[string]string{"pci": "yes"}, Severity: policy.SeverityLow, Grace: ptr(time.Duration(0)), OnlyFixable: ptr(false)},
@@ -176,8 +174,8 @@ func TestFor(t *testing.T) {
 		if !slices.Equal(e.Policies, c.policies) || e.Severity != c.severity || e.OnlyFixable != c.fixable || e.MaxSize != c.size || !reflect.DeepEqual(e.ForbidPackages, c.forbid) {
 			t.Errorf("%+v: %+v", c.subject, e)
 		}
-		if e.Secrets != (policy.Said[policy.Level]{Value: policy.LevelEnforce}) || e.Rules["shell"].Value != policy.LevelOff {
-			t.Errorf("%+v: the defaults are not there: %+v", c.subject, e)
+		if e.Secrets != (policy.Said[policy.Level]{Value: policy.LevelObserve}) || e.Vulnerabilities != e.Secrets {
+			t.Errorf("%+v: more than observed by default: %+v", c.subject, e)
 		}
 	}
 }
@@ -188,7 +186,6 @@ func TestVerdict(t *testing.T) {
 	v := policy.Judge(policy.Input{
 		Subject: policy.Subject{Image: "web", Kind: "application", Labels: map[string]string{"pci": "yes"}},
 		Policies: []policy.Policy{
-			{Rules: map[string]policy.Level{policy.RuleShell: policy.LevelOff}},
 			{Name: "everything", Severity: policy.SeverityHigh, OnlyFixable: ptr(true), Exploited: ptr(true)},
 			{Name: "payments", Match: map[string]string{"pci": "yes"}, Vulnerabilities: policy.LevelEnforce, Secrets: policy.LevelEnforce, Grace: ptr(14 * dayLong)},
 		},
@@ -288,7 +285,7 @@ func (s *scene) input() policy.Input {
 		Findings: many(s, 6, s.finding), Exceptions: many(s, 4, s.exception), Unknown: pick(s, nil, []string{"x"}), Now: now,
 		Policies: many(s, 4, func() policy.Policy {
 			return policy.Policy{
-				Name: pick(s, "a", "b", ""), Images: pick(s, nil, []string{pick(s, images...)}), Match: pick(s, nil, map[string]string{"pci": "yes"}),
+				Name: pick(s, "a", "b"), Images: pick(s, nil, []string{pick(s, images...)}), Match: pick(s, nil, map[string]string{"pci": "yes"}),
 				Vulnerabilities: pick(s, levels...), Secrets: pick(s, levels...), Rules: pick(s, nil, map[string]policy.Level{"root-user": pick(s, levels...)}),
 				Severity: pick(s, severities...), OnlyFixable: maybe(s, true, false), Grace: maybe(s, times...), Exploited: maybe(s, true, false), EPSS: maybe(s, 0, 0.5),
 			}
