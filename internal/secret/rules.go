@@ -19,7 +19,7 @@ const (
 	maxMatches = 200 // of one rule in one window
 	// maxPasses is how often a file may be searched from end to end, and freePasses how often more a window may be: honest
 	// files need a dozen at most.
-	maxPasses, freePasses = 32, 32
+	maxPasses, freePasses = 16, 32
 	lineAround            = 512 // bytes before and after a match that count as its line
 	shortest              = 20  // bytes of what a machine drew: fewer might be guessed
 )

@@ -321,7 +321,7 @@ func TestReaches(t *testing.T) {
 		t.Fatal(err)
 	}
 	words := []string{
-		"access", "auth", "Api", "API", "credential", "creds", "key", "KEY", "passwd", "password", "secret", "token", "my-", "long.name_", "primary_", "\nX-MS-Exchange-Organization-Auth=Zq3x8Kw1Lm5Tz7Yv2Rb9\n", "\nkey_name_of_fifteen =\nZq3x8Kw1Lm5Tz7Yv2Rb9\n",
+		"access", "auth", "Api", "API", "credential", "creds", "key", "KEY", "passwd", "password", "secret", "token", "my-", "long.name_", "primary_", "\nX-MS-Exchange-Organization-Auth=Zq3x8Kw1Lm5Tz7Yv2Rb9\n", "\nkey_part_of_fifteen =\nZq3x8Kw1Lm5Tz7Yv2Rb9\n",
 		"=", ":", ":=", "=>", " ", " ", "\n", "\n", "'", "\"", ";", "Zq3x8Kw1Lm5Tz7Yv2Rb9", "zq3x8kw1lm5t/z7yv2rb9np4==", "filler", "\u212a", "\xff",
 		joined("ey", "JhbGciOiJIUzI1NiJ9"), joined(".ey", "JzdWIiOiIxMjM0NTY3ODkwIn0."), "dozjgNryP4J3jVmNHl0w5N", "s.", joined("s", ".Zq3x8Kw1Lm5Tz7Yv2Rb9Np4H"), "hvs.",
 	}
