@@ -55,12 +55,17 @@ func systemURL(os inventory.OS, p inventory.Package) string {
 	return packageurl.NewPackageURL(p.Type, vendor(os.ID), p.Name, version, packageurl.QualifiersFromMap(q), "").ToString()
 }
 
-// vendor is the namespace of a distribution's packages.
+// vendor is the namespace of a distribution's packages. It is the one that Trivy has: Trivy drops packages of another, and
+// others do not look at it.
 func vendor(id string) string {
-	if id == "rhel" {
-		return "redhat"
+	switch f := family(id); f {
+	case "opensuse-leap", "opensuse-tumbleweed":
+		return "opensuse"
+	case "sles", "slem":
+		return "suse"
+	default:
+		return f
 	}
-	return id
 }
 
 // upstream is the source package as Grype reads it: a name, with its version if that is another, or for rpm the name of the

@@ -169,11 +169,14 @@ const (
 	maxText     = 300 // bytes of one
 )
 
-// warnings are the lines that a scanner marked so. What it says of bills of materials from others is not among them: these are
-// written for it.
+// idle are warnings that come with each scan: that bills of materials from others are less exact (these are written for
+// it), and where severities come from.
+var idle = []string{"Third-party SBOM", "Recommend using Trivy to generate SBOMs", "Using severities from other vendors"}
+
+// warnings are the lines that a scanner marked so.
 func warnings(said []byte) (all []string) {
 	for line := range strings.Lines(string(said)) {
-		if !strings.Contains(line, "WARN") || strings.Contains(line, "SBOM") || len(all) >= maxWarnings {
+		if !strings.Contains(line, "WARN") || slices.ContainsFunc(idle, func(s string) bool { return strings.Contains(line, s) }) || len(all) >= maxWarnings {
 			continue
 		}
 		_, text, _ := strings.Cut(printable(line), "WARN")
