@@ -1,5 +1,52 @@
-// Package imagetest says what a test of an image is and what came of it. Suites are written in the format of
-// container-structure-test; internal/build/buildkit runs them inside the image.
+// Package imagetest says what a test of an image is and what came of it; internal/build/buildkit runs the tests inside
+// the image.
+//
+// Suites are written in the format of container-structure-test, schemaVersion 2.0.0, as YAML or JSON:
+//
+//	schemaVersion: 2.0.0
+//	globalEnvVars: [{key: PATH, value: "/opt/app/bin:$PATH"}]
+//	commandTests:
+//	  - name: it starts
+//	    command: app
+//	    args: [--version]
+//	    expectedOutput: ['^app \d+']
+//	fileExistenceTests:
+//	  - {name: the certificates, path: /etc/ssl/certs/ca-certificates.crt, shouldExist: true, permissions: -rw-r--r--}
+//	metadataTest: {user: nobody, exposedPorts: ["8080"]}
+//
+// A file that container-structure-test accepts means the same here, as its docker driver takes it: a command is run
+// directly, without a shell and without the image's entrypoint, as the image's user in its directory; $NAME in a
+// command, its arguments and the path of a file that is to exist is replaced by what the image sets; patterns are Go's;
+// teardown is read and not run, as each test's container is thrown away. These are different:
+//
+//   - An unknown key, a pattern that is none, a port or permissions that cannot be are errors of the file, with the line.
+//   - A setup command that fails fails its test.
+//   - containerRunOptions: user, allocateTty, and the capabilities that containers have anyway. What would open the
+//     machine to an image (privileged, bindMounts, envVars, envFile, other capabilities) is an error.
+//   - Nothing reaches a network.
+//
+// Some keys are ours; container-structure-test refuses them, so they make a file ours alone:
+//
+//	network: true                # of the file or of a command test: it reaches what the engine reaches
+//	timeout: 30s                 # of the file or of a command or port test; one minute when nothing is said
+//	services:                    # started in order, in the container of each command and port test, before its setup
+//	  - name: server             # without command: the image's own entrypoint and cmd
+//	    command: /app/server
+//	    args: [--port, "8080"]
+//	    envVars: [{key: MODE, value: test}]
+//	    user: nobody
+//	    ready:                   # all of these that are there; with none, it is ready once started
+//	      port: 8080             # answers on 127.0.0.1
+//	      output: ['listening']  # patterns, each found in a line that it has printed
+//	      command: [/app/check]  # exits with 0; run once, so it waits itself
+//	      timeout: 10s           # of the test's
+//	portTests:                   # on 127.0.0.1, so that services must listen there or everywhere
+//	  - name: it answers
+//	    port: 8080
+//	    send: "GET /health HTTP/1.0\r\n\r\n"
+//	    expectedOutput: ['^HTTP/1\.[01] 200']
+//
+// Services and ports need nothing of the image: they work where there is no shell.
 package imagetest
 
 import (
@@ -22,7 +69,8 @@ type Request struct {
 	Reference string // what is tested, by digest: "127.0.0.1:5000/base/debian@sha256:..."
 	Platform  string // "linux/amd64"
 	Suites    []Suite
-	// Memory in bytes and CPUs bound each container; 0: no bound. Timeout bounds each test; 0: one minute.
+	// Memory in bytes and CPUs bound each container; 0: no bound. A Tester that cannot bound them says so in its own
+	// documentation. Timeout bounds each test that has no bound of its own; 0: one minute.
 	Memory  int64
 	CPUs    float64
 	Timeout time.Duration
@@ -40,7 +88,7 @@ type Report struct {
 type Result struct {
 	Suite    string        `json:"suite"` // file name
 	Name     string        `json:"name"`
-	Kind     string        `json:"kind"` // command, file, metadata, port, ...
+	Kind     string        `json:"kind"`
 	Passed   bool          `json:"passed"`
 	Problems []string      `json:"problems,omitempty"` // what was expected and what was there
 	Output   string        `json:"output,omitempty"`   // the end of what it printed, bounded
@@ -67,10 +115,12 @@ func (r *Report) Failed() (out []Result) {
 	return out
 }
 
-// Suite is one file of tests.
-type Suite struct {
-	Name string // file name
-}
-
-// Parse reads a suite.
-func Parse(name string, data []byte) (Suite, error) { return Suite{Name: name}, nil }
+// Kinds of tests.
+const (
+	KindCommand  = "command"
+	KindContent  = "content"
+	KindFile     = "file"
+	KindLicense  = "license"
+	KindMetadata = "metadata"
+	KindPort     = "port"
+)
