@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/containerd/platforms"
+	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
@@ -78,6 +79,9 @@ func (a *attempt) test(ctx context.Context, r imagetest.Request) (*imagetest.Rep
 		FrontendAttrs: map[string]string{},
 		Session:       a.engine.auth(),
 	}, "rebuilder", func(ctx context.Context, gw gateway.Client) (*gateway.Result, error) {
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		go a.watch(ctx, cancel)
 		t := &tester{attempt: a, request: r, gw: gw, session: ctx}
 		if failed = t.open(ctx); failed == nil {
 			failed = t.all(ctx)
@@ -90,6 +94,16 @@ func (a *attempt) test(ctx context.Context, r imagetest.Request) (*imagetest.Rep
 	}
 	report.Ended = time.Now()
 	return report, err
+}
+
+// watch cancels a call that the engine no longer knows of. BuildKit's client does not tell who waits for a process that
+// the engine is gone, even if it has long come back.
+func (a *attempt) watch(ctx context.Context, cancel context.CancelCauseFunc) {
+	updates, err := a.engine.client.ControlClient().Status(ctx, &controlapi.StatusRequest{Ref: a.request.ID})
+	for err == nil {
+		_, err = updates.Recv()
+	}
+	cancel(fmt.Errorf("the tests were cut off: %w", err))
 }
 
 // tester is one call of Test, while it is connected to the engine.
@@ -122,7 +136,18 @@ func (t *tester) open(ctx context.Context) error {
 	if t.image, err = solveState(ctx, t.gw, llb.Image(name), t.platform); err != nil {
 		return fmt.Errorf("test %s: %w", t.request.Reference, err)
 	}
+	if !slices.ContainsFunc(t.request.Suites, readsFiles) {
+		return nil
+	}
+	// The engine fetches layers when they are first needed: here, not in the time of the first test.
+	if _, err := t.image.StatFile(ctx, gateway.StatRequest{Path: "/"}); err != nil {
+		return fmt.Errorf("test %s: %w", t.request.Reference, err)
+	}
 	return nil
+}
+
+func readsFiles(s imagetest.Suite) bool {
+	return len(s.Commands)+len(s.Contents)+len(s.Files)+len(s.Licenses)+len(s.Ports) > 0
 }
 
 // readConfig also compares the platform: BuildKit takes an image of another one without a word.

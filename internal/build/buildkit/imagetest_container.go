@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ func (s *suiteRun) command(ctx context.Context, o *outcome, c imagetest.Command)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, box.close(ctx)) }()
+	defer func() { err = errors.Join(err, box.close()) }()
 
 	env := s.env
 	if err := box.startServices(ctx, s.suite.Services); err != nil {
@@ -70,7 +71,7 @@ func (s *suiteRun) port(ctx context.Context, o *outcome, i int, p imagetest.Port
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, box.close(ctx)) }()
+	defer func() { err = errors.Join(err, box.close()) }()
 	if err := box.startServices(ctx, s.suite.Services); err != nil {
 		return err
 	}
@@ -131,7 +132,7 @@ func (s *suiteRun) container(ctx context.Context, o *outcome, network, held bool
 	b := &box{run: s, out: o, session: s.session, container: c}
 	if held {
 		if _, err := b.start(ctx, process{args: []string{probeDir + "/" + holdProgram}, user: "0:0"}); err != nil {
-			return nil, errors.Join(err, b.close(ctx))
+			return nil, errors.Join(err, b.close())
 		}
 	}
 	return b, nil
@@ -162,17 +163,15 @@ func (s *suiteRun) needProbes(ctx context.Context) (err error) {
 	return err
 }
 
-// close ends all that runs in the container, and throws it away.
-func (b *box) close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), stopTimeoutTest, errEngineStuck)
+// close ends all that runs in the container, and throws it away. When the call is over, the engine does that itself.
+func (b *box) close() error {
+	ctx, cancel := context.WithTimeoutCause(b.session, stopTimeoutTest, errEngineStuck)
 	defer cancel()
 	// Its error is that of any process that did not exit with 0.
 	_ = b.container.Release(ctx)
 	for _, p := range b.processes {
 		select {
 		case <-p.done:
-		case <-b.session.Done():
-			return context.Cause(b.session)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -244,22 +243,35 @@ func (b *box) wait(ctx context.Context, p *process) (code int, err error) {
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
-	if err := b.serviceFailed(); err != nil {
+	code, err = p.exit()
+	grace := time.Duration(0)
+	if err != nil || code == killedExit {
+		grace = serviceGrace
+	}
+	if err := b.serviceFailed(grace); err != nil {
 		return 0, err
 	}
-	return exitCode(p.err)
+	return code, err
 }
 
-// exitCode is a process's, of what waiting for it returned.
-func exitCode(err error) (int, error) {
+// notStarted is what runc prints in place of a program that cannot be started; the exit code is then 1, or 255.
+var notStarted = regexp.MustCompile(`^(?:runc run|exec) failed: unable to start container process: (.*)\s*$`)
+
+// exit is the exit code of a process that has ended.
+func (p *process) exit() (int, error) {
 	var exit *gwpb.ExitError
 	switch {
-	case err == nil:
+	case p.err == nil:
 		return 0, nil
-	case errors.As(err, &exit):
-		return int(exit.ExitCode), nil
+	case !errors.As(p.err, &exit):
+		return 0, p.err
 	}
-	return 0, err
+	for _, out := range []*sink{p.stderr, p.stdout} { // a terminal has one output
+		if why := notStarted.FindStringSubmatch(out.String()); why != nil {
+			return 0, fmt.Errorf("%s cannot be started: %s", p.args[0], why[1])
+		}
+	}
+	return int(exit.ExitCode), nil
 }
 
 // must runs a process that has to exit with 0.
@@ -282,7 +294,7 @@ func (b *box) must(ctx context.Context, what string, p process) error {
 func (b *box) startServices(ctx context.Context, all []imagetest.Service) error {
 	for i, s := range all {
 		if err := b.startService(ctx, i, s); err != nil {
-			if cause := b.serviceFailed(); cause != nil && ctx.Err() == nil {
+			if cause := b.serviceFailed(serviceGrace); cause != nil && ctx.Err() == nil {
 				return cause
 			}
 			return fmt.Errorf("service %s: %w", s.Name, err)
@@ -346,13 +358,29 @@ func (b *box) ready(ctx context.Context, i int, r imagetest.Ready, p *process, w
 	return b.must(ctx, "ready", process{args: b.run.expand(r.Command, b.run.env)})
 }
 
-// serviceFailed says which service has ended with anything but 0, and so has ended the container.
-func (b *box) serviceFailed() error {
+const (
+	killedExit   = 128 + 9
+	serviceGrace = 200 * time.Millisecond // from the end of what a service took with it until we know of its own
+)
+
+// serviceFailed says which service has ended with anything but 0, and so has ended the container, if one does within
+// grace.
+func (b *box) serviceFailed(grace time.Duration) error {
+	late := time.After(grace)
 	for i, p := range b.services {
 		select {
 		case <-p.done:
-			if code, err := exitCode(p.err); err == nil && code != 0 {
-				return fmt.Errorf("service %s exited with %d", b.run.suite.Services[i].Name, code)
+		case <-late:
+			late = time.After(0)
+		}
+		select {
+		case <-p.done:
+			name := b.run.suite.Services[i].Name
+			switch code, err := p.exit(); {
+			case err != nil:
+				return fmt.Errorf("service %s: %w", name, err)
+			case code != 0:
+				return fmt.Errorf("service %s exited with %d", name, code)
 			}
 		default:
 		}

@@ -35,7 +35,10 @@ func (s *suiteRun) content(ctx context.Context, o *outcome, f imagetest.FileCont
 func (s *suiteRun) read(ctx context.Context, file string) (string, error) {
 	b, err := s.image.ReadFile(ctx, gateway.ReadRequest{Filename: absolute(file), Range: &gateway.FileRange{Length: maxTestedFile + 1}})
 	if err != nil {
-		return "", fmt.Errorf("read %s: %w", file, err)
+		if !strings.Contains(err.Error(), absolute(file)) {
+			err = fmt.Errorf("read %s: %w", file, err)
+		}
+		return "", err
 	}
 	if len(b) > maxTestedFile {
 		return "", fmt.Errorf("read %s: it has more than %d bytes", file, maxTestedFile)
@@ -72,7 +75,7 @@ func (s *suiteRun) lstat(ctx context.Context, file string) (*types.Stat, error) 
 		}
 		return nil, nil // no directory, no file
 	}
-	entries, err := s.image.ReadDir(ctx, gateway.ReadDirRequest{Path: dir, IncludePattern: literal(base)})
+	entries, err := s.image.ReadDir(ctx, gateway.ReadDirRequest{Path: dir, IncludePattern: exactly(base)})
 	if err != nil {
 		if s.engineLost(err) || ctx.Err() != nil {
 			return nil, err
@@ -87,8 +90,8 @@ func (s *suiteRun) lstat(ctx context.Context, file string) (*types.Stat, error) 
 	return nil, nil
 }
 
-// literal is a pattern that matches name alone.
-var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `!`, `\!`).Replace
+// exactly is a pattern that matches name alone.
+var exactly = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `!`, `\!`).Replace
 
 func absolute(file string) string { return path.Join("/", file) }
 

@@ -19,7 +19,8 @@ type sink struct {
 	mu      sync.Mutex
 	limit   int
 	kept    []byte
-	full    chan struct{} // closed when there was more than limit; nil: nobody asks
+	over    bool
+	full    chan struct{} // closed when there was more than limit
 	watches []*lineWatch
 	tail    *tail
 	log     io.Writer
@@ -35,9 +36,9 @@ func (s *sink) Write(p []byte) (int, error) {
 	defer s.mu.Unlock()
 	room := s.limit - len(s.kept)
 	s.kept = append(s.kept, p[:min(len(p), room)]...)
-	if len(p) > room && s.full != nil {
+	if len(p) > room && !s.over {
+		s.over = true
 		close(s.full)
-		s.full = nil
 	}
 	for _, w := range s.watches {
 		w.write(p)
