@@ -3,7 +3,6 @@ package imagetest
 import (
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -126,7 +125,15 @@ func sameList(what string, want *[]string, have []string) []string {
 	if want == nil || slices.Equal(*want, have) {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s is %s, not %s", what, excerpt(strings.Join(have, " ")), excerpt(strings.Join(*want, " ")))}
+	return []string{fmt.Sprintf("%s is %s, not %s", what, words(have), words(*want))}
+}
+
+func words(list []string) string {
+	quoted := make([]string, len(list))
+	for i, w := range list {
+		quoted[i] = excerpt(w)
+	}
+	return "[" + strings.Join(quoted, " ") + "]"
 }
 
 func same(what, want, have string) []string {
@@ -152,10 +159,10 @@ func listed(what string, want, unwanted []string, have map[string]struct{}) (out
 
 // ports are the image's ports as they may be written in a test: "8080" and "8080/tcp".
 func ports(declared map[string]struct{}) map[string]struct{} {
-	out := maps.Clone(declared)
+	out := map[string]struct{}{}
 	for p := range declared {
 		number, _, _ := strings.Cut(p, "/")
-		out[number] = struct{}{}
+		out[p], out[number] = struct{}{}, struct{}{}
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package imagetest
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,9 @@ func Parse(name string, data []byte) (Suite, error) {
 	if len(data) > maxFile {
 		return Suite{}, fmt.Errorf("%s: more than %d bytes: split it into several files", name, maxFile)
 	}
+	if strings.HasSuffix(name, ".json") {
+		data = jsonEscape.ReplaceAllFunc(data, unescape)
+	}
 	p := &parser{file: name}
 	root, err := p.document(data)
 	if err != nil {
@@ -35,6 +39,17 @@ func Parse(name string, data []byte) (Suite, error) {
 		p.wrong(root, "it has no tests: container-structure-test calls that a failure, too")
 	}
 	return s, errors.Join(p.mistakes...)
+}
+
+// jsonEscape is an escape of JSON's strings. YAML has all but two: a slash, and the two halves of a character.
+var jsonEscape = regexp.MustCompile(`\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|.)`)
+
+func unescape(escape []byte) []byte {
+	var s string
+	if len(escape) == 2 && escape[1] != '/' || json.Unmarshal(slices.Concat([]byte{'"'}, escape, []byte{'"'}), &s) != nil {
+		return escape
+	}
+	return []byte(s)
 }
 
 func (s *Suite) empty() bool {

@@ -57,7 +57,7 @@ func (e *Engine) Test(ctx context.Context, r imagetest.Request) (*imagetest.Repo
 	}
 	defer e.leave(id)
 
-	a := &attempt{engine: e, request: build.Request{ID: r.ID, Image: r.Image}, progress: newProgress(nil, cancel)}
+	a := &attempt{engine: e, request: build.Request{ID: r.ID, Image: r.Image}, progress: newProgress(nil, cancel, nil)}
 	report, err := a.test(testCtx, r)
 	if err != nil {
 		return nil, a.failure(ctx, err)
@@ -197,25 +197,25 @@ type suiteRun struct {
 func (s *suiteRun) all(ctx context.Context) error {
 	var tests []test
 	for _, c := range s.suite.Commands {
-		tests = append(tests, test{imagetest.KindCommand, c.Name, c.Timeout, func(ctx context.Context, o *outcome) error { return s.command(ctx, o, c) }})
+		tests = append(tests, test{imagetest.KindCommand, c.Name, c.Timeout, func(ctx context.Context, o *findings) error { return s.command(ctx, o, c) }})
 	}
 	for _, f := range s.suite.Contents {
-		tests = append(tests, test{imagetest.KindContent, f.Name, 0, func(ctx context.Context, o *outcome) error { return s.content(ctx, o, f) }})
+		tests = append(tests, test{imagetest.KindContent, f.Name, 0, func(ctx context.Context, o *findings) error { return s.content(ctx, o, f) }})
 	}
 	for _, f := range s.suite.Files {
-		tests = append(tests, test{imagetest.KindFile, f.Name, 0, func(ctx context.Context, o *outcome) error { return s.existence(ctx, o, f) }})
+		tests = append(tests, test{imagetest.KindFile, f.Name, 0, func(ctx context.Context, o *findings) error { return s.existence(ctx, o, f) }})
 	}
 	for _, l := range s.suite.Licenses {
-		tests = append(tests, test{imagetest.KindLicense, "licenses", 0, func(ctx context.Context, o *outcome) error { return s.license(ctx, o, l) }})
+		tests = append(tests, test{imagetest.KindLicense, "licenses", 0, func(ctx context.Context, o *findings) error { return s.license(ctx, o, l) }})
 	}
 	if m := s.suite.Metadata; m != nil {
-		tests = append(tests, test{imagetest.KindMetadata, "metadata", 0, func(_ context.Context, o *outcome) error {
+		tests = append(tests, test{imagetest.KindMetadata, "metadata", 0, func(_ context.Context, o *findings) error {
 			o.wrong(m.Problems(s.config)...)
 			return nil
 		}})
 	}
 	for i, p := range s.suite.Ports {
-		tests = append(tests, test{imagetest.KindPort, p.Name, p.Timeout, func(ctx context.Context, o *outcome) error { return s.port(ctx, o, i, p) }})
+		tests = append(tests, test{imagetest.KindPort, p.Name, p.Timeout, func(ctx context.Context, o *findings) error { return s.port(ctx, o, i, p) }})
 	}
 	for _, one := range tests {
 		if err := s.one(ctx, one); err != nil {
@@ -225,17 +225,17 @@ func (s *suiteRun) all(ctx context.Context) error {
 	return nil
 }
 
-// test is one test of a suite. Its run says in the outcome what is wrong with the image; its error is why that could
+// test is one test of a suite. Its run notes in the findings what is wrong with the image; its error is why that could
 // not be told.
 type test struct {
 	kind, name string
 	timeout    time.Duration
-	run        func(context.Context, *outcome) error
+	run        func(context.Context, *findings) error
 }
 
 // one runs a test. Its error says that the engine is lost, or that the call has ended.
 func (s *suiteRun) one(ctx context.Context, t test) error {
-	o := &outcome{log: &limitedLog{to: s.request.Log, left: maxTestLog}}
+	o := &findings{log: &limitedLog{to: s.request.Log, left: maxTestLog}}
 	timeout := t.timeout
 	for _, d := range []time.Duration{s.suite.Timeout, s.request.Timeout, defaultTestTimeout} {
 		if timeout == 0 {
@@ -274,14 +274,14 @@ func (s *suiteRun) engineLost(err error) bool {
 		errors.Is(err, errEngineStuck) || grpcerrors.Code(err) == codes.Unavailable
 }
 
-// outcome is what came of a test so far.
-type outcome struct {
+// findings are what came of a test so far.
+type findings struct {
 	problems []string
 	tail     tail
 	log      *limitedLog
 }
 
-func (o *outcome) wrong(problems ...string) { o.problems = append(o.problems, problems...) }
+func (o *findings) wrong(problems ...string) { o.problems = append(o.problems, problems...) }
 
 func logf(w io.Writer, format string, args ...any) {
 	if w != nil {

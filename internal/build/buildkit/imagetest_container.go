@@ -28,7 +28,7 @@ var errEngineStuck = errors.New("the build engine does not end a test's containe
 // Without setup and services, the command is the container's first process. Else that is the program that stays, and all
 // others join it. A process of a container that exits with anything but 0 ends its container: BuildKit has it so. That is
 // why setup and readiness must succeed, and why the command comes last.
-func (s *suiteRun) command(ctx context.Context, o *outcome, c imagetest.Command) (err error) {
+func (s *suiteRun) command(ctx context.Context, o *findings, c imagetest.Command) (err error) {
 	alone := len(c.Setup)+len(s.suite.Services) == 0
 	box, err := s.container(ctx, o, s.suite.Network || c.Network, !alone)
 	if err != nil {
@@ -66,7 +66,7 @@ func (s *suiteRun) command(ctx context.Context, o *outcome, c imagetest.Command)
 }
 
 // port dials a port of the services, from inside their container.
-func (s *suiteRun) port(ctx context.Context, o *outcome, i int, p imagetest.Port) (err error) {
+func (s *suiteRun) port(ctx context.Context, o *findings, i int, p imagetest.Port) (err error) {
 	box, err := s.container(ctx, o, false, true)
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (s *suiteRun) expand(words, env []string) []string {
 // box is a test's container.
 type box struct {
 	run       *suiteRun
-	out       *outcome
+	out       *findings
 	session   context.Context // of the call: what a process is started with, see start
 	container gateway.Container
 	processes []*process
@@ -106,7 +106,7 @@ type box struct {
 }
 
 // container makes one. With held, the program that stays is its first process.
-func (s *suiteRun) container(ctx context.Context, o *outcome, network, held bool) (*box, error) {
+func (s *suiteRun) container(ctx context.Context, o *findings, network, held bool) (*box, error) {
 	if err := s.runnable(held); err != nil {
 		return nil, err
 	}

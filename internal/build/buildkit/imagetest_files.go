@@ -22,7 +22,7 @@ const (
 // licensed are what container-structure-test does not look at.
 var licensed = map[string]bool{"libgnutls30": true}
 
-func (s *suiteRun) content(ctx context.Context, o *outcome, f imagetest.FileContent) error {
+func (s *suiteRun) content(ctx context.Context, o *findings, f imagetest.FileContent) error {
 	text, err := s.read(ctx, f.Path)
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func (s *suiteRun) read(ctx context.Context, file string) (string, error) {
 	return string(b), nil
 }
 
-func (s *suiteRun) existence(ctx context.Context, o *outcome, f imagetest.FileExistence) error {
+func (s *suiteRun) existence(ctx context.Context, o *findings, f imagetest.FileExistence) error {
 	f.Path = imagetest.Expand(f.Path, s.env)
 	st, err := s.lstat(ctx, f.Path)
 	if err != nil {
@@ -95,7 +95,7 @@ var exactly = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]
 
 func absolute(file string) string { return path.Join("/", file) }
 
-func (s *suiteRun) license(ctx context.Context, o *outcome, l imagetest.License) error {
+func (s *suiteRun) license(ctx context.Context, o *findings, l imagetest.License) error {
 	files := l.Files
 	if l.Debian {
 		of, err := s.debianLicenses(ctx)

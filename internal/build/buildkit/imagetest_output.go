@@ -26,7 +26,7 @@ type sink struct {
 	log     io.Writer
 }
 
-func newSink(o *outcome) *sink {
+func newSink(o *findings) *sink {
 	return &sink{limit: maxStream, full: make(chan struct{}), tail: &o.tail, log: o.log}
 }
 
