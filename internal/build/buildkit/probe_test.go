@@ -21,22 +21,24 @@ import (
 
 // TestProbesAreTheirSources assembles the sources with Go's own assembler.
 func TestProbesAreTheirSources(t *testing.T) {
+	root := goCommand(t, runtime.GOARCH, "env", "GOROOT")
+	include := filepath.Join(strings.TrimSpace(root), "pkg", "include")
 	for _, arch := range []string{"amd64", "arm64"} {
 		t.Run(arch, func(t *testing.T) {
 			object := filepath.Join(t.TempDir(), "probe.o")
-			goTool(t, arch, "asm", "-p", "probe", "-I", filepath.Join(runtime.GOROOT(), "pkg", "include"), "-o", object, filepath.Join("probe", arch+".s"))
-			golden.Compare(t, filepath.Join("probe", arch+".txt"), disassembled(t, arch, goTool(t, arch, "objdump", object)))
+			goCommand(t, arch, "tool", "asm", "-p", "probe", "-I", include, "-o", object, filepath.Join("probe", arch+".s"))
+			golden.Compare(t, filepath.Join("probe", arch+".txt"), disassembled(t, arch, goCommand(t, arch, "tool", "objdump", object)))
 		})
 	}
 }
 
-func goTool(t *testing.T, arch string, args ...string) string {
+func goCommand(t *testing.T, arch string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", append([]string{"tool"}, args...)...)
+	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Env = append(os.Environ(), "GOARCH="+arch)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("go tool %s: %v\n%s", args[0], err, out)
+		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return string(out)
 }
