@@ -49,7 +49,12 @@ func Merge(lists ...[]Finding) []Finding {
 	}
 	out := make([]Finding, 0, len(byKey))
 	for key, members := range byKey {
-		slices.SortFunc(members, func(a, b int) int { return cmp.Or(cmp.Compare(trust[a], trust[b]), ordered(all[a], all[b])) })
+		slices.SortFunc(members, func(a, b int) int {
+			if c := cmp.Compare(trust[a], trust[b]); c != 0 {
+				return c
+			}
+			return ordered(all[a], all[b])
+		})
 		out = append(out, join(key, all, trust, members))
 	}
 	slices.SortFunc(out, ordered)
