@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"rebuilder/internal/advisory"
 	"rebuilder/internal/api"
 	"rebuilder/internal/build"
 	"rebuilder/internal/build/buildkit"
@@ -54,10 +55,12 @@ type App struct {
 	cfg      AppConfig
 	store    *store.Store
 	engine   *durable.Engine
-	builder  *buildkit.Engine
+	builder  *buildkit.Pool
 	loop     *reconcile.Loop
 	runner   *rollout.Runner
+	book     *advisory.Book
 	judge    *judge.Judge
+	rejudge  chan struct{}
 	finder   *discover.Discoverer
 	listener net.Listener
 	server   *http.Server
@@ -70,7 +73,7 @@ func NewApp(ctx context.Context, cfg AppConfig) (app *App, err error) {
 	if cfg.Env == nil {
 		cfg.Env = os.Getenv
 	}
-	a := &App{cfg: cfg}
+	a := &App{cfg: cfg, rejudge: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			a.Close()
@@ -104,10 +107,9 @@ func NewApp(ctx context.Context, cfg AppConfig) (app *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.builder, err = buildkit.Open(ctx, buildkit.Config{
-		Address: c.Builder.Address, Root: a.path("buildkit"), Insecure: insecure(c), Keychain: authn.DefaultKeychain, Parallel: c.Builder.Parallel,
-		CacheBytes: c.Builder.Disk, Log: cfg.Log,
-	}); err != nil {
+	if a.builder, err = buildkit.OpenPool(ctx, buildkit.PoolConfig{Workers: workersOf(c), Parallel: c.Builder.Parallel, Engine: buildkit.Config{
+		Address: c.Builder.Address, Root: a.path("buildkit"), Insecure: insecure(c), Keychain: authn.DefaultKeychain, CacheBytes: c.Builder.Disk, Log: cfg.Log,
+	}}); err != nil {
 		return nil, err
 	}
 	packages, err := watch.New(watch.Config{Dir: a.path("indexes"), Log: cfg.Log})
@@ -149,12 +151,13 @@ func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Wat
 		return err
 	}
 	a.runner, err = rollout.New(a.engine, a.store, obs, a.builder, reg, forge, a.loop.Catalog, rollout.Config{
-		Parallel: c.Builder.Parallel, Timeout: c.Builder.Timeout, Logs: a.path("logs"), Log: a.cfg.Log, Changed: a.loop.Wake, Gates: gates,
+		Timeout: c.Builder.Timeout, Logs: a.path("logs"), Log: a.cfg.Log, Changed: a.loop.Wake, Gates: gates,
 	})
 	if err != nil {
 		return err
 	}
 	a.loop.Use(a.runner)
+	a.loop.OnCatalog(a.follow)
 	srv := api.New(api.Deps{
 		Loop: a.loop, Store: a.store, Engine: a.builder, Log: a.cfg.Log, Now: time.Now, Version: version(), Ready: a.Ready,
 		Token: a.cfg.Env("REBUILDER_API_TOKEN"), WebhookSecret: a.webhookSecret(c), Secret: a.hookSecret, Collectors: []prometheus.Collector{metrics.requests},
@@ -180,7 +183,8 @@ func (a *App) Run(ctx context.Context) error {
 		defer close(looking)
 		a.loop.Run(ctx)
 	}()
-	go a.judge.Run(ctx, nil)
+	go a.book.Run(ctx, a.advised)
+	go a.judge.Run(ctx, a.rejudge)
 	go a.prune(ctx)
 	go a.discover(ctx)
 	a.cfg.Log.Info("ready", "url", a.URL(), "catalog", a.cfg.Catalog, "builder", a.builder.Address())
@@ -331,6 +335,12 @@ func (a *App) judges(c *catalog.Catalog, obs *observe.Observer) error {
 		Store: a.store, Inventory: obs.Inventory, World: func() *observe.World { return a.loop.Last().World }, Catalog: a.loop.Catalog,
 		Version: version(), Now: time.Now, Log: a.cfg.Log,
 	}
+	var err error
+	if a.book, err = advisory.New(a.store, advisory.Config{Sources: sourcesOf(c), Log: a.cfg.Log}); err != nil {
+		return err
+	}
+	a.judge.Advisories = judge.Book{Book: a.book}
+	a.loop.Judge(a.book)
 	for _, s := range c.Scanners {
 		scanner, err := scan.New(s.Name, scan.Config{Command: s.Command, Database: s.Database, Timeout: s.Timeout, Memory: s.Memory, Temp: a.cfg.State})
 		if err != nil {
@@ -339,6 +349,50 @@ func (a *App) judges(c *catalog.Catalog, obs *observe.Observer) error {
 		a.judge.Scanners = append(a.judge.Scanners, scanner)
 	}
 	return nil
+}
+
+// workersOf are the builders of a catalog; none: the one that [builder] says.
+func workersOf(c *catalog.Catalog) []buildkit.WorkerConfig {
+	var out []buildkit.WorkerConfig
+	for _, w := range c.Workers {
+		out = append(out, buildkit.WorkerConfig{Name: w.Name, Address: w.Address, Platforms: w.Platforms, Parallel: w.Parallel, Drain: w.Drain,
+			TLS: buildkit.TLS{CA: w.CA, Cert: w.Cert, Key: w.Key, ServerName: w.ServerName}})
+	}
+	return out
+}
+
+// follow takes over what a changed catalog says of builders and advisories. Images are judged again by themselves: verdicts
+// rest on policies.
+func (a *App) follow(c *catalog.Catalog) {
+	if err := a.book.Use(sourcesOf(c)); err != nil {
+		a.cfg.Log.Error("the catalog's sources of advisories are not used", "error", err)
+	}
+	go func() { // builders may be slow to answer, and the loop is not to wait
+		if err := a.builder.SetWorkers(context.Background(), workersOf(c)); err != nil {
+			a.cfg.Log.Error("the catalog's builders are not used", "error", err)
+		}
+	}()
+	a.advised()
+}
+
+// advised is called when advisories are others: images are judged again, and it is looked for what to rebuild.
+func (a *App) advised() {
+	select {
+	case a.rejudge <- struct{}{}:
+	default:
+	}
+	a.loop.Wake()
+}
+
+// sourcesOf are the sources of advisories, and of facts on them.
+func sourcesOf(c *catalog.Catalog) []advisory.Source {
+	var out []advisory.Source
+	for _, s := range c.Advisories {
+		if s.Kind != catalog.OpenVEX {
+			out = append(out, advisory.Source{Name: s.Name, Kind: advisory.Kind(s.Kind), Path: s.Path, URL: s.URL, Ecosystems: s.Ecosystems, Interval: s.Interval})
+		}
+	}
+	return out
 }
 
 // gates are what candidates pass before they are promoted.

@@ -67,13 +67,13 @@ func (p *printer) paint(colour, s string) string {
 // state paints a state's word, with a mark that needs no colour.
 func (p *printer) state(s string) string {
 	switch s {
-	case "current", "done", "unchanged", "built", "ok":
+	case "current", "done", "unchanged", "built", "ok", "ready", "pass":
 		return p.paint(green, "✓ "+s)
 	case "skipped":
 		return "- " + s
-	case "rebuilding", "building", "testing", "scanning", "promoting", "running", "planned":
+	case "rebuilding", "building", "testing", "scanning", "promoting", "running", "planned", "full":
 		return p.paint(blue, "◐ "+s)
-	case "awaiting", "telling", "waiting", "open", "merged", "paused":
+	case "awaiting", "telling", "waiting", "open", "merged", "paused", "draining":
 		return p.paint(yellow, "◌ "+s)
 	case "behind":
 		return p.paint(yellow, "! fix available")

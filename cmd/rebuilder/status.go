@@ -42,8 +42,22 @@ func (p *printer) status(s api.Status) {
 		p.needs(s.Needs)
 	}
 	p.untaken(s.Untaken)
+	p.builders(s.Builder)
 	p.recent(s.Recent)
 	p.watchers(s)
+}
+
+// builders says what each builder is doing; nothing when there is one, and it is ready.
+func (p *printer) builders(b *api.BuilderState) {
+	if b == nil || len(b.Workers) == 0 || len(b.Workers) == 1 && b.Workers[0].Why == "" {
+		return
+	}
+	p.line("Builders")
+	var rows [][]string
+	for _, w := range b.Workers {
+		rows = append(rows, []string{w.Name, p.state(w.State), fmt.Sprintf("%d of %d builds", w.InFlight, w.Parallel), strings.Join(w.Platforms, " "), "since " + p.when(w.Since) + said(": ", w.Why)})
+	}
+	p.table("  ", rows)
 }
 
 // untaken says which new digests of upstreams are not taken yet, why, and until when.

@@ -33,7 +33,7 @@ type fixable struct {
 // fix. It is level-triggered: an advisory is returned until the base is another digest, or the patch is not on offer any
 // more. What has no patch yet is no reason to build. It implements reconcile.Advisories.
 func (b *Book) New(ctx context.Context, f plan.Facts) ([]plan.Advisory, error) {
-	state, err := b.state(ctx)
+	state, err := b.State(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +59,9 @@ func (b *Book) New(ctx context.Context, f plan.Facts) ([]plan.Advisory, error) {
 	return out, nil
 }
 
-// state is another text whenever anything of the advisories is another.
-func (b *Book) state(ctx context.Context) (string, error) {
+// State returns a text that is another one whenever anything of the advisories is another: what was found before is to be found
+// anew.
+func (b *Book) State(ctx context.Context) (string, error) {
 	all, err := store.AdvisorySources(ctx, b.store.Q())
 	var out strings.Builder
 	for _, s := range all {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"rebuilder/internal/build"
 	"rebuilder/internal/plan"
 	"rebuilder/internal/reconcile"
 	"rebuilder/internal/store"
@@ -18,6 +19,8 @@ type Looker interface {
 type Pinger interface {
 	Ping(ctx context.Context) error
 	Address() string
+	// State is what each builder is doing, by name.
+	State() []build.WorkerState
 }
 
 // Reader answers questions from the last look and the store. It never looks at the world and writes nothing; pages and

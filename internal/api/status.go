@@ -62,7 +62,7 @@ func (r *Reader) builder(ctx context.Context) *BuilderState {
 	if r.Engine == nil {
 		return nil
 	}
-	b := &BuilderState{Address: r.Engine.Address()}
+	b := &BuilderState{Address: r.Engine.Address(), Workers: r.Engine.State()}
 	ctx, cancel := context.WithTimeout(ctx, pingPatience)
 	defer cancel()
 	if err := r.Engine.Ping(ctx); err != nil {

@@ -1,6 +1,10 @@
 package api
 
-import "time"
+import (
+	"time"
+
+	"rebuilder/internal/build"
+)
 
 // Times are RFC 3339 in UTC; one that is not known or has not come is left out. Every answer says when it was given
 // (Now) and how old the look at the world is that it rests on (AsOf), so that ages need no second clock.
@@ -71,8 +75,9 @@ type CatalogState struct {
 
 // BuilderState is the build engine.
 type BuilderState struct {
-	Address string `json:"address"`
-	Problem string `json:"problem,omitempty"` // why it cannot be reached
+	Address string              `json:"address"`
+	Problem string              `json:"problem,omitempty"` // why it cannot be reached
+	Workers []build.WorkerState `json:"workers"`           // by name
 }
 
 // Watcher is the heart beat of something that runs again and again.

@@ -420,7 +420,9 @@ func (r *Reader) newer(ctx context.Context, v *view, w *PackageWhy, img Image, c
 		if !found {
 			continue
 		}
-		i := slices.IndexFunc(above.Packages, func(p inventory.Package) bool { return p.Name == have.Name && p.Architecture == have.Architecture && !p.Library() })
+		i := slices.IndexFunc(above.Packages, func(p inventory.Package) bool {
+			return p.Name == have.Name && p.Architecture == have.Architecture && !p.Library()
+		})
 		if i < 0 {
 			continue
 		}

@@ -79,6 +79,10 @@ type Request struct {
 	// Discard builds and pushes nothing, neither image nor cache: Result.Digest is zero. It is for trials.
 	Discard bool
 
+	// Turn is called with true when all builders that would take the build are busy, and with false when it begins; it may
+	// begin more than once, where a builder is lost. May be nil.
+	Turn func(waits bool)
+
 	Log      io.Writer  // the human log, plain; may be nil
 	Progress func(Step) // called for each step that starts or ends; may be nil
 }

@@ -318,7 +318,9 @@ func TestDiff(t *testing.T) {
 }
 
 func TestDiffOfLibraries(t *testing.T) {
-	lib := func(kind, name, version, path string) Package { return Package{Type: kind, Name: name, Version: version, Path: path} }
+	lib := func(kind, name, version, path string) Package {
+		return Package{Type: kind, Name: name, Version: version, Path: path}
+	}
 	owned := func(version string) Package {
 		return Package{Type: PyPI, Name: "requests", Version: version, Path: "/usr/lib", Owner: "python3-requests"}
 	}

@@ -158,14 +158,12 @@ func (j *Judge) exceptions(ctx context.Context, c *catalog.Catalog) ([]policy.Ex
 	for _, e := range c.Exceptions {
 		out = append(out, policy.Exception{ID: e.ID, Finding: e.Finding, Images: e.Images, Package: e.Package, Reason: e.Reason, Owner: e.Owner, Approver: e.Approver, Expires: e.Expires})
 	}
-	asked, err := askedFor(ctx, j.Store.Q())
+	asked, err := store.ListExceptions(ctx, j.Store.Q())
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range asked {
-		out = append(out, e)
+		out = append(out, e.Policy())
 	}
 	return out, nil
 }
-
-func askedFor(ctx context.Context, q store.Querier) ([]policy.Exception, error) { return nil, nil }

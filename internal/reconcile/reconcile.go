@@ -60,7 +60,8 @@ type Loop struct {
 	first    sync.Once // closes looked
 
 	advisories Advisories // nil: nobody knows of any
-	pruned     time.Time  // when old rows were removed last; guarded by once
+	heirs      []func(*catalog.Catalog)
+	pruned     time.Time // when old rows were removed last; guarded by once
 
 	reading sync.Mutex // of the catalog's file: an older one must not come after a newer one
 	mu      sync.Mutex
@@ -74,6 +75,9 @@ func New(c *catalog.Catalog, o Observer, st *store.Store, log *slog.Logger, now 
 
 // Use sets what starts rollouts; it must be called before Run.
 func (l *Loop) Use(r Rollouts) { l.rollouts = r }
+
+// OnCatalog has f called with each catalog that takes the place of the one before. It must be called before Run.
+func (l *Loop) OnCatalog(f func(*catalog.Catalog)) { l.heirs = append(l.heirs, f) }
 
 // Catalog returns the catalog in use.
 func (l *Loop) Catalog() *catalog.Catalog { return l.Last().Catalog }
@@ -462,6 +466,11 @@ func (l *Loop) reload() (changed bool) {
 			s.Catalog = next
 		}
 	})
+	if changed {
+		for _, f := range l.heirs {
+			f(next)
+		}
+	}
 	return changed
 }
 

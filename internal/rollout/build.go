@@ -75,6 +75,7 @@ func (r *Runner) buildOnce(ctx context.Context, o order) (made, error) {
 	if err := r.building(ctx, o.Turn, id); err != nil {
 		return made{}, err
 	}
+	req.Turn = func(waits bool) { r.turn(ctx, o.Turn, waits) }
 	res, err := r.record(ctx, o.Turn, b, rec, req)
 	var be *build.Error
 	switch {
@@ -233,6 +234,27 @@ func (r *Runner) building(ctx context.Context, t Turn, id string) error {
 	})
 	r.cfg.Changed()
 	return err
+}
+
+// turn says on the node whether the build waits for a free builder. It is told, and not asked: what cannot be written now is
+// only missing on a page.
+func (r *Runner) turn(ctx context.Context, t Turn, waits bool) {
+	reason := "builds"
+	if waits {
+		reason = "waits for a free builder"
+	}
+	err := r.store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
+		n, err := store.GetNode(ctx, q, t.Rollout, t.Image)
+		if err != nil || n.State != store.Building || n.Reason == reason {
+			return err
+		}
+		_, err = store.MoveNode(ctx, q, store.Move{Rollout: t.Rollout, Image: t.Image, To: store.Building, Reason: reason, At: r.cfg.Now().UnixMilli(), Rule: "order"})
+		return err
+	})
+	if err != nil {
+		r.cfg.Log.Debug("not written that a build waits", "rollout", t.Rollout, "image", t.Image, "error", err)
+	}
+	r.cfg.Changed()
 }
 
 // watchCancel ends the build when its rollout is cancelled: the engine does not stop a running step.

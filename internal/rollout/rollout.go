@@ -42,7 +42,7 @@ type Facts interface {
 
 // Config holds what a Runner can do without.
 type Config struct {
-	Parallel int           // builds at once; 0: 2
+	Parallel int           // builds at once that are handed to the builder, which has a queue of its own; 0: 200
 	Timeout  time.Duration // of one build; 0: 1h
 	Logs     string        // directory of build logs
 	Now      func() time.Time
@@ -71,7 +71,7 @@ type Runner struct {
 // New registers the workflows with the engine, which must not be launched yet.
 func New(engine *durable.Engine, st *store.Store, facts Facts, b build.Builder, reg promote.Registry, forge notify.Forge, c func() *catalog.Catalog, cfg Config) (*Runner, error) {
 	if cfg.Parallel == 0 {
-		cfg.Parallel = 2
+		cfg.Parallel = 200
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = time.Hour

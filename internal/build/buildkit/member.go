@@ -249,10 +249,10 @@ func (m *member) ping(ctx context.Context) error {
 	return e.Ping(ctx)
 }
 
-func (m *member) state() WorkerState {
+func (m *member) state() build.WorkerState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := WorkerState{
+	s := build.WorkerState{
 		Name: m.name, Address: m.config.Address, State: stateReady, Since: m.since,
 		Platforms: slices.Clone(m.platforms()), Parallel: m.config.Parallel, Others: m.others,
 	}

@@ -60,21 +60,6 @@ const (
 	whyLeaving = "it is no longer in the catalog"
 )
 
-// WorkerState is what a worker of a pool is doing.
-type WorkerState struct {
-	Name      string    `json:"name"`
-	Address   string    `json:"address"`             // where other clients reach it
-	State     string    `json:"state"`               // "ready", "full", "draining", "lost"
-	Since     time.Time `json:"since"`               // of being ready or full, draining, or lost
-	Why       string    `json:"why,omitempty"`       // of draining and lost
-	Platforms []string  `json:"platforms,omitempty"` // that it builds for, once known
-	Parallel  int       `json:"parallel"`
-	InFlight  int       `json:"in_flight"`
-	// Waiting builds could run here; each counts for every worker that could take it.
-	Waiting int `json:"waiting"`
-	Others  int `json:"others,omitempty"` // builds of others there, when last looked at
-}
-
 // Pool builds on several engines, each build on the one that suits it best (build.Pick), in the order of
 // build.Scheduler. A worker that is lost in the middle of a build gets no more until it answers again, and the build
 // goes on elsewhere, once on each of the others at most. It is safe for concurrent use.
@@ -283,12 +268,21 @@ func (p *Pool) all() []*member {
 }
 
 // State says what each worker is doing, by name; those that are no longer wanted come last.
-func (p *Pool) State() []WorkerState {
-	var out []WorkerState
+func (p *Pool) State() []build.WorkerState {
+	var out []build.WorkerState
 	for _, m := range p.all() {
 		out = append(out, m.state())
 	}
 	return out
+}
+
+// Address is where other clients reach the workers, as Config.Address, by the workers' names.
+func (p *Pool) Address() string {
+	var all []string
+	for _, w := range p.State() {
+		all = append(all, w.Address)
+	}
+	return strings.Join(all, ", ")
 }
 
 // Build implements build.Builder.
@@ -297,7 +291,7 @@ func (p *Pool) Build(ctx context.Context, r build.Request) (*build.Result, error
 		r.ID = identity.NewID()
 	}
 	var res *build.Result
-	j := job{id: r.ID, image: r.Image, platform: r.Platform, affinity: r.Affinity, priority: r.Priority, log: r.Log}
+	j := job{id: r.ID, image: r.Image, platform: r.Platform, affinity: r.Affinity, priority: r.Priority, log: r.Log, turn: r.Turn}
 	err := p.run(ctx, j, func(worker string, e engine) (err error) {
 		if res, err = e.Build(ctx, r); err == nil {
 			res.Worker = worker
@@ -331,11 +325,12 @@ type job struct {
 	platform, affinity string
 	priority           time.Duration
 	log                io.Writer
+	turn               func(waits bool) // may be nil
 }
 
 // run does a job on a worker, and again on others when one is lost.
 func (p *Pool) run(ctx context.Context, j job, do func(worker string, e engine) error) error {
-	want := build.Want{Affinity: j.affinity, Priority: j.priority, Waits: func() { j.say("waiting for a free builder\n") }}
+	want := build.Want{Affinity: j.affinity, Priority: j.priority, Waits: j.waits}
 	if j.platform != "" {
 		known, err := normalise([]string{j.platform})
 		if err != nil {
@@ -354,6 +349,9 @@ func (p *Pool) run(ctx context.Context, j job, do func(worker string, e engine) 
 		case err != nil:
 			return fmt.Errorf("%s: wait for a free builder: %w", j.image, err)
 		}
+		if j.turn != nil {
+			j.turn(false)
+		}
 		err = do(m.name, m.enter(j.id))
 		gone := lostHere(err) && !p.isClosed()
 		if gone {
@@ -366,6 +364,14 @@ func (p *Pool) run(ctx context.Context, j job, do func(worker string, e engine) 
 		lost = err
 		want.Tried = append(want.Tried, m.place)
 		j.say("builder %s was lost: %v\n", m.name, err)
+	}
+}
+
+// waits says that all builders that would take the job are busy.
+func (j job) waits() {
+	j.say("waiting for a free builder\n")
+	if j.turn != nil {
+		j.turn(true)
 	}
 }
 
