@@ -69,6 +69,9 @@ type Request struct {
 	Reference string // what is tested, by digest: "127.0.0.1:5000/base/debian@sha256:..."
 	Platform  string // "linux/amd64"
 	Suites    []Suite
+	// Affinity and Priority are those of the image's build: what waits for the build waits for its tests.
+	Affinity string
+	Priority time.Duration
 	// Memory in bytes and CPUs bound each container; 0: no bound. A Tester that cannot bound them says so in its own
 	// documentation. Timeout bounds each test that has no bound of its own; 0: one minute.
 	Memory  int64

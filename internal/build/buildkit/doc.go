@@ -1,5 +1,6 @@
 // Package buildkit is the build engine: build.Builder over BuildKit, the one package that imports it.
 //
+//	Pool ──> several Engines                        each build on the one that suits it best (pool.go)
 //	Engine ──grpc──> buildkitd                      an address in the catalog, or
 //	   └──starts───> rebuilder buildkitd (Child)    managed: our own binary in namespaces of its own
 //

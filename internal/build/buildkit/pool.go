@@ -78,6 +78,7 @@ type Pool struct {
 // engine is what a pool needs of an Engine.
 type engine interface {
 	build.Builder
+	imagetest.Tester
 	Ping(ctx context.Context) error
 	// platforms that it builds for, normalised.
 	platforms(ctx context.Context) ([]string, error)
@@ -307,13 +308,9 @@ func (p *Pool) Test(ctx context.Context, r imagetest.Request) (*imagetest.Report
 		r.ID = identity.NewID()
 	}
 	var report *imagetest.Report
-	j := job{id: r.ID, image: r.Image, platform: r.Platform, affinity: r.Image, log: r.Log}
+	j := job{id: r.ID, image: r.Image, platform: r.Platform, affinity: r.Affinity, priority: r.Priority, log: r.Log}
 	err := p.run(ctx, j, func(_ string, e engine) (err error) {
-		tester, ok := e.(imagetest.Tester)
-		if !ok {
-			return errors.ErrUnsupported
-		}
-		report, err = tester.Test(ctx, r)
+		report, err = e.Test(ctx, r)
 		return err
 	})
 	return report, err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"rebuilder/internal/build"
+	"rebuilder/internal/imagetest"
 )
 
 // fakes are engines by address, which do what a test tells them.
@@ -156,6 +157,13 @@ func (e *fake) Build(ctx context.Context, r build.Request) (*build.Result, error
 	}
 }
 
+func (e *fake) Test(ctx context.Context, r imagetest.Request) (*imagetest.Report, error) {
+	if _, err := e.Build(ctx, build.Request{Image: "test of " + r.Image}); err != nil {
+		return nil, err
+	}
+	return &imagetest.Report{}, nil
+}
+
 // outcome of a build in the background: the worker's name, or the error.
 type outcome chan string
 
@@ -291,6 +299,25 @@ func TestPoolLost(t *testing.T) {
 		}
 		if took := time.Since(began); took < patience/2 || took > patience+lastLook {
 			t.Errorf("it took %s, want about %s", took, patience)
+		}
+	})
+}
+
+// TestPoolTests: tests take places as builds do, and go on elsewhere as they do.
+func TestPoolTests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, f := poolOf(t, WorkerConfig{Name: "a"}, WorkerConfig{Name: "b"})
+		done := make(chan error, 1)
+		go func() {
+			_, err := p.Test(t.Context(), imagetest.Request{Image: "one", Platform: "linux/amd64"})
+			done <- err
+		}()
+		f.want(t, "a: test of one")
+		wantStates(t, p, "a full 1+0, b ready 0+0")
+		f.kill("a")
+		f.want(t, "b: test of one")
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
 	})
 }
