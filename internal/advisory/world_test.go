@@ -51,7 +51,7 @@ func with(r m, key string, value any) m {
 	return r
 }
 
-func raw(t *testing.T, r any) []byte {
+func raw(t testing.TB, r any) []byte {
 	t.Helper()
 	b, err := json.Marshal(r)
 	if err != nil {
@@ -206,7 +206,7 @@ func pkg(family, name, version string) inventory.Package {
 }
 
 // zipped is a zip file of members, name and content in turn; names may come twice.
-func zipped(t *testing.T, members ...string) []byte {
+func zipped(t testing.TB, members ...string) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
