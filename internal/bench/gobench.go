@@ -30,6 +30,10 @@ func goBenchmarks() []goBenchmark {
 		{"reading an index of 64,000 packages", "./internal/watch", "BenchmarkReadPackages", 0},
 		{"comparing an image of 400 packages with that index", "./internal/watch", "BenchmarkPatches", 0},
 		{"reading that index and comparing 1,000 images with it", "./internal/watch", "BenchmarkIndexAgainstFleet", 1000},
+		{"a new advisory against 10,000 inventories of 300 packages, all hit, on SQLite", "./internal/advisory", "BenchmarkRematchSQLite10k", 1000},
+		{"the same on PostgreSQL", "./internal/advisory", "BenchmarkRematchPostgres10k", 1000},
+		{"importing 10,000 advisories of five packages", "./internal/advisory", "BenchmarkImport10k", 0},
+		{"advisories for an image of 300 packages, 20 each", "./internal/advisory", "BenchmarkFindings300", 0},
 	}
 }
 
@@ -58,10 +62,14 @@ func measureGo(ctx context.Context, goTool, root string) ([]Measure, error) {
 	return all, nil
 }
 
-// runBenchmark returns what go test prints of one benchmark of a package.
+// runBenchmark returns what go test prints of one benchmark of a package. One with Postgres in its name is given a server.
 func runBenchmark(ctx context.Context, goTool, root, function, pkg string, flags ...string) ([]byte, error) {
-	args := append([]string{"test", "-run", "^$", "-bench", "^" + function + "$", "-count", strconv.Itoa(benchRuns)}, flags...)
-	cmd := exec.CommandContext(ctx, goTool, append(args, pkg)...)
+	args := append([]string{goTool, "test", "-run", "^$", "-bench", "^" + function + "$", "-count", strconv.Itoa(benchRuns)}, flags...)
+	if strings.Contains(function, "Postgres") {
+		args = append([]string{"scripts/with-postgres"}, args...)
+	}
+	args = append(args, pkg)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...) // #nosec G204 -- our own benchmarks
 	cmd.Dir = root
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
