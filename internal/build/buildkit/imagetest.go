@@ -40,8 +40,9 @@ const (
 // what holds the engine holds its tests. Bounded are the time, what a command may print (4 MiB to each of its outputs)
 // and how much of a file is read (4 MiB). A network, when asked for, is the engine's: of a managed one, the machine's own.
 //
-// Setup, services and ports need linux/amd64 or linux/arm64, and commands an engine that runs the image's platform: where
-// that is not so, these tests fail and say so.
+// Setup, services and ports take two small programs into the container, below /.rebuilder. They need linux/amd64 or
+// linux/arm64, and all commands need an engine that runs the image's platform: where that is not so, these tests fail and
+// say so.
 func (e *Engine) Test(ctx context.Context, r imagetest.Request) (*imagetest.Report, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
