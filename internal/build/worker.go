@@ -7,7 +7,7 @@ type WorkerState struct {
 	Name      string    `json:"name"`
 	Address   string    `json:"address"`             // where other clients reach it
 	State     string    `json:"state"`               // "ready", "full", "draining", "lost"
-	Since     time.Time `json:"since"`               // of being ready or full, draining, or lost
+	Since     time.Time `json:"since,omitzero"`      // of being ready or full, draining, or lost
 	Why       string    `json:"why,omitempty"`       // of draining and lost
 	Platforms []string  `json:"platforms,omitempty"` // that it builds for, once known
 	Parallel  int       `json:"parallel"`

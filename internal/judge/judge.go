@@ -107,7 +107,7 @@ func (j *Judge) Sheet(ctx context.Context, s policy.Subject, reference string, i
 func (j *Judge) sheet(ctx context.Context, s policy.Subject, reference string, inv, before *inventory.Inventory) (*Sheet, error) {
 	c, now := j.Catalog(), j.Now().UTC()
 	s = j.subject(c, s, inv)
-	policies := append([]policy.Policy{{Rules: defaults()}}, policiesOf(c)...)
+	policies := policiesOf(c)
 	out := &Sheet{Subject: s, Reference: reference, Inventory: inv, At: now}
 	findings, err := j.find(ctx, c, out, policy.For(policies, s), before)
 	if err != nil {
@@ -126,17 +126,6 @@ func (j *Judge) sheet(ctx context.Context, s policy.Subject, reference string, i
 	}
 	out.Verdict = policy.Judge(in)
 	return out, nil
-}
-
-// defaults are what the rules of hygiene do where no policy speaks of them.
-func defaults() map[string]policy.Level {
-	out := map[string]policy.Level{}
-	for _, r := range hygiene.Rules() {
-		if r.Off {
-			out[r.ID] = policy.LevelOff
-		}
-	}
-	return out
 }
 
 // find asks all sources and merges what they found.

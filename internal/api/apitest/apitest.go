@@ -88,7 +88,7 @@ type Engine struct{ Err error }
 func (e *Engine) Ping(context.Context) error { return e.Err }
 func (e *Engine) Address() string            { return "unix:///run/buildkit/buildkitd.sock" }
 func (e *Engine) State() []build.WorkerState {
-	return []build.WorkerState{{Name: "builder", Address: e.Address(), State: "ready", Platforms: []string{"linux/amd64"}, Parallel: 2}}
+	return []build.WorkerState{{Name: "builder", Address: e.Address(), State: "ready", Since: ago(time.Hour), Platforms: []string{"linux/amd64"}, Parallel: 2}}
 }
 
 // Loop is a heart beat that answers what it was told to.
