@@ -1,0 +1,103 @@
+package export
+
+import (
+	"bytes"
+	"cmp"
+	"strings"
+
+	"github.com/openvex/go-vex/pkg/vex"
+
+	"rebuilder/internal/policy"
+)
+
+// opinion is what is said of a vulnerability in an image.
+type opinion struct {
+	status                policy.StatementStatus
+	justification, impact string
+	action                string
+}
+
+// opinionOf says what a verdict thinks of a finding. A statement speaks for itself. An exception leaves the image affected, as
+// does what has a fix that is not taken yet. The rest is what scanners say of a version: nobody has looked into it.
+func opinionOf(f policy.Judged) opinion {
+	s := f.Statement
+	switch {
+	case f.Outcome == policy.NotAffected && s != nil && s.Status == policy.StatusFixed:
+		return opinion{status: policy.StatusFixed}
+	case f.Outcome == policy.NotAffected:
+		o := opinion{status: policy.StatusNotAffected}
+		if s != nil {
+			o.justification, o.impact = s.Justification, s.Impact
+		}
+		if !vex.Justification(o.justification).Valid() {
+			o.justification, o.impact = "", cmp.Or(o.impact, f.Reason, "No reason is given.")
+		}
+		return o
+	case f.Outcome == policy.Excepted, f.FixedIn != "", s != nil && s.Status == policy.StatusAffected:
+		return opinion{status: policy.StatusAffected, action: action(f)}
+	}
+	return opinion{status: policy.StatusUnderInvestigation}
+}
+
+// action is what is done about a vulnerability that is there; never empty.
+func action(f policy.Judged) string {
+	switch {
+	case f.Outcome == policy.Excepted:
+		return "Accepted: " + f.Reason
+	case f.Do != "":
+		return f.Do
+	case f.FixedIn != "":
+		return "Update " + f.Package + " to " + f.FixedIn + "."
+	}
+	return vex.NoActionStatementMsg
+}
+
+// writeOpenVEX writes an OpenVEX document about the image's digest, its packages as subcomponents.
+func writeOpenVEX(r Report) ([]byte, error) {
+	at := r.At.UTC()
+	doc := vex.VEX{Metadata: vex.Metadata{
+		Context: vex.ContextLocator(), Author: tool, AuthorRole: "image builder", Version: 1, Timestamp: &at, Tooling: strings.TrimSpace(tool + " " + r.Version),
+	}, Statements: []vex.Statement{}}
+	places := map[string]int{}
+	for _, f := range r.Verdict.Findings {
+		if f.Kind != policy.Vulnerability {
+			continue
+		}
+		o := opinionOf(f)
+		key := strings.Join([]string{f.ID, string(o.status), o.justification, o.impact, o.action, strings.Join(f.Aliases, " ")}, "\x00")
+		i, ok := places[key]
+		if !ok {
+			i = len(doc.Statements)
+			places[key] = i
+			doc.Statements = append(doc.Statements, statement(r, f, o))
+		}
+		if f.PURL != "" {
+			p := &doc.Statements[i].Products[0]
+			p.Subcomponents = append(p.Subcomponents, vex.Subcomponent{Component: vex.Component{ID: f.PURL}})
+		}
+	}
+	if _, err := doc.GenerateCanonicalID(); err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	err := doc.ToJSON(&out)
+	return out.Bytes(), err
+}
+
+func statement(r Report, f policy.Judged, o opinion) vex.Statement {
+	s := vex.Statement{
+		Vulnerability:   vex.Vulnerability{Name: vex.VulnerabilityID(f.ID), Description: f.Title},
+		Products:        []vex.Product{{Component: vex.Component{ID: r.imageURL()}}},
+		Status:          vex.Status(o.status),
+		Justification:   vex.Justification(o.justification),
+		ImpactStatement: o.impact,
+		ActionStatement: o.action,
+	}
+	if hex, ok := strings.CutPrefix(r.Subject.Digest, "sha256:"); ok {
+		s.Products[0].Hashes = map[vex.Algorithm]vex.Hash{vex.SHA256: vex.Hash(hex)}
+	}
+	for _, alias := range f.Aliases {
+		s.Vulnerability.Aliases = append(s.Vulnerability.Aliases, vex.VulnerabilityID(alias))
+	}
+	return s
+}
