@@ -7,9 +7,14 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
-const maxPackages = 200_000 // of one image
+const (
+	maxPackages = 200_000 // of one image
+	maxWord     = 1 << 10 // bytes of a package's name or version
+)
 
 // database says how one package family keeps what is installed.
 type database struct {
@@ -71,8 +76,17 @@ func (h *history) after(t *tree, layer int) error {
 	if state == h.state {
 		return nil
 	}
+	for _, f := range files {
+		t.parsedLeft -= int64(len(f.data))
+	}
+	if t.parsedLeft < 0 {
+		return fmt.Errorf("layer %d: the package databases of all layers, and of all names of them, have more than %d bytes", layer, int64(maxParsed))
+	}
 	now := map[packageKey]Package{}
 	err = h.readFiles(files, func(p Package) error {
+		if !p.plain() {
+			return fmt.Errorf("package %.100q, version %.100q: names of letters are expected, of some length", p.Name, p.Version)
+		}
 		if len(now) >= maxPackages {
 			return fmt.Errorf("more than %d packages", maxPackages)
 		}
@@ -89,6 +103,16 @@ func (h *history) after(t *tree, layer int) error {
 	}
 	h.state, h.packages = state, now
 	return nil
+}
+
+// plain says that a package's words are such as a package manager writes.
+func (p Package) plain() bool {
+	for _, s := range []string{p.Name, p.Version, p.Architecture, p.Source, p.SourceVersion} {
+		if len(s) > maxWord || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+			return false
+		}
+	}
+	return true
 }
 
 type databaseFile struct {

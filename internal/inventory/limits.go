@@ -25,7 +25,7 @@ func defaultLimits() Limits { return Limits{Unpacked: 64 << 30, Files: 2_000_000
 // Further bounds of what is read from an image. They are far above honest images; what exceeds them is an error.
 const (
 	maxRatio      = 100         // bytes that one compressed byte may become, behind the first freeBytes
-	freeBytes     = 1 << 30     // bytes that any image may unpack to
+	freeBytes     = 1 << 30     // bytes that any image may unpack to, however small it is
 	maxSteps      = 250_000_000 // directories on the way to all files: symbolic links make such ways long
 	maxNames      = 512 << 20   // bytes of all paths and of all links' targets
 	maxPath       = 4096        // bytes of one path
@@ -42,6 +42,7 @@ const (
 // size counts what an image unpacks to. Layers are decompressed in one goroutine and taken apart in another.
 type size struct {
 	most     int64
+	free     int64        // bytes that are no bomb yet
 	packed   atomic.Int64 // bytes read of compressed layers
 	unpacked int64        // bytes of layers
 	files    int64        // bytes of files
@@ -53,7 +54,7 @@ func (s *size) check(bytes int64) error {
 	if bytes > s.most {
 		return fmt.Errorf("the image unpacks to more than %d bytes", s.most)
 	}
-	if bytes > freeBytes && (bytes-freeBytes)/maxRatio > s.packed.Load() {
+	if bytes > s.free && (bytes-s.free)/maxRatio > s.packed.Load() {
 		return fmt.Errorf("the image unpacks to more than %d times its size: it is a bomb, or has long files of nothing but zeros", maxRatio)
 	}
 	return nil

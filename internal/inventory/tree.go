@@ -14,6 +14,7 @@ import (
 // tree is the merged file system of the layers applied so far.
 type tree struct {
 	root *node
+	last parent // of the entry before, until something else is in a place where it led
 
 	layer        int // being applied
 	size         size
@@ -23,6 +24,7 @@ type tree struct {
 	keptLeft     int64
 	listsLeft    int64
 	databaseLeft int64
+	parsedLeft   int64
 	secrets      *search // nil when nobody looks for secrets
 	librarian    *librarian
 	spool        spool
@@ -34,6 +36,13 @@ type tree struct {
 type node struct {
 	children map[string]*node
 	file
+}
+
+// parent is a directory that an entry is in.
+type parent struct {
+	dir  string // as the entry has it
+	node *node
+	real string
 }
 
 // file is what a fingerprint looks at, and the content where it is kept. An image may have millions: what few have is
@@ -76,13 +85,14 @@ func (f *file) own() *rare {
 func newTree(l Limits) *tree {
 	return &tree{
 		root:         &node{file: file{typ: tar.TypeDir, mode: 0o755}},
-		size:         size{most: l.Unpacked},
+		size:         size{most: l.Unpacked, free: freeBytes},
 		entriesLeft:  l.Files,
 		stepsLeft:    maxSteps,
 		namesLeft:    maxNames,
 		keptLeft:     maxKept,
 		listsLeft:    maxFileLists,
 		databaseLeft: maxDatabases,
+		parsedLeft:   maxParsed,
 		hash:         sha256.New(),
 		buf:          make([]byte, 128<<10),
 	}
@@ -112,6 +122,7 @@ func (t *tree) put(h *tar.Header, content io.Reader, layer int) error {
 	case h.Typeflag == tar.TypeXGlobalHeader:
 		return nil
 	case base == opaque:
+		t.last = parent{}
 		if d, _ := t.walk(dir, nil); d != nil {
 			d.hideBelow(layer)
 		}
@@ -119,28 +130,45 @@ func (t *tree) put(h *tar.Header, content io.Reader, layer int) error {
 	case strings.HasPrefix(base, ".wh..wh."): // bookkeeping of old storage drivers
 		return nil
 	case strings.HasPrefix(base, whiteout):
+		t.last = parent{}
 		if d, _ := t.walk(dir, nil); d != nil {
 			d.hide(strings.TrimPrefix(base, whiteout), layer)
 		}
 		return nil
 	}
-	parent, real := t.walk(dir, &layer)
-	if err := t.spent(); err != nil {
+	in, err := t.parent(dir, layer)
+	if err != nil {
 		return err
 	}
-	if parent == nil {
-		return errors.New("its directory is a loop of symbolic links")
-	}
-	f, err := t.read(h, content, path.Join(real, base))
+	f, err := t.read(h, content, path.Join(in.real, base))
 	if err != nil {
 		return err
 	}
 	f.layer = layer
-	if old := parent.children[base]; old != nil && f.typ == tar.TypeReg {
+	if old := in.node.children[base]; old != nil {
 		f.more().contents.inherit(old.more().contents)
+		if old.typ != tar.TypeReg {
+			t.last = parent{}
+		}
 	}
-	parent.set(strings.Clone(base), f) // the path that it is a part of is not kept
+	in.node.set(strings.Clone(base), f) // the path that it is a part of is not kept
 	return nil
+}
+
+// parent finds the directory of an entry, or makes it. Entries of one directory follow each other.
+func (t *tree) parent(dir string, layer int) (parent, error) {
+	if t.last.node != nil && t.last.dir == dir {
+		return t.last, nil
+	}
+	n, real := t.walk(dir, &layer)
+	if err := t.spent(); err != nil {
+		return parent{}, err
+	}
+	if n == nil {
+		return parent{}, errors.New("its directory is a loop of symbolic links")
+	}
+	t.last = parent{dir, n, real}
+	return t.last, nil
 }
 
 // spent says which bound of the files is exceeded, if any.
