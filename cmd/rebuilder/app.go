@@ -397,7 +397,7 @@ func sourcesOf(c *catalog.Catalog) []advisory.Source {
 
 // gates are what candidates pass before they are promoted.
 func (a *App) gates(c *catalog.Catalog, reg *registry.Client, obs *observe.Observer) (rollout.Gates, error) {
-	g := rollout.Gates{Judge: a.judge, Documents: judge.Documents{Registry: reg, Inventory: obs.Inventory, Version: version()}, Secret: a.buildSecret}
+	g := rollout.Gates{Judge: a.judge, Tester: a.builder, Documents: judge.Documents{Registry: reg, Inventory: obs.Inventory, Version: version()}, Secret: a.buildSecret}
 	if c.Forge.URL != "" {
 		token, err := a.forgeToken(c)
 		if err != nil {

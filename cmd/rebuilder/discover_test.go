@@ -28,10 +28,13 @@ import (
 	"rebuilder/internal/api"
 )
 
-// idle is the codec of a build engine that says yes, and nothing else, to all that it is asked.
+// idle is the codec of a build engine that says yes, and nothing else, to all that it is asked, but which worker it has.
 type idle struct{}
 
-func (idle) Marshal(any) ([]byte, error) { return nil, nil }
+func (idle) Marshal(v any) ([]byte, error) {
+	b, _ := v.([]byte)
+	return b, nil
+}
 func (idle) Unmarshal([]byte, any) error { return nil }
 func (idle) Name() string                { return "proto" }
 
@@ -46,6 +49,9 @@ func idleEngine(t *testing.T) string {
 	answer := func(_ any, s grpc.ServerStream) error {
 		if err := s.RecvMsg(nil); err != nil {
 			return err
+		}
+		if method, _ := grpc.MethodFromServerStream(s); strings.HasSuffix(method, "/ListWorkers") {
+			return s.SendMsg([]byte("\n\x13\n\x01x\x1a\x0e\n\x05amd64\x12\x05linux")) // one record of x for linux/amd64
 		}
 		return s.SendMsg(nil)
 	}

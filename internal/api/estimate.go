@@ -32,7 +32,7 @@ func (r *Reader) impact(ctx context.Context, p *plan.Plan) (*Impact, error) {
 	for _, i := range v.each() {
 		owners[i.Name] = i.Owner
 	}
-	parallel := max(v.snap.Catalog.Builder.Parallel, 1)
+	parallel := v.snap.Catalog.Places()
 	im := impactOf(plan.ImpactOf(p, v.snap.World.Graph, owners, plan.Pace{Builds: past, Parallel: parallel}), parallel)
 	return &im, nil
 }

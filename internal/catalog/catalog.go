@@ -287,5 +287,19 @@ const (
 	Observe     Strategy = "observe"      // only watch and report
 )
 
+// Places is how many builds run at once on all builders that get any.
+func (c *Catalog) Places() int {
+	if len(c.Workers) == 0 {
+		return max(c.Builder.Parallel, 1)
+	}
+	n := 0
+	for _, w := range c.Workers {
+		if !w.Drain {
+			n += max(w.Parallel, 1)
+		}
+	}
+	return max(n, 1)
+}
+
 // Reference returns the reference that dependents follow: "registry/base/debian:stable".
 func (b Base) Reference() string { return b.Image + ":" + b.Channel }

@@ -61,6 +61,41 @@ func EstimateOf(p *Plan, pace Pace) Estimate {
 	return e
 }
 
+// unknownBuild is how long a build is taken to need when no build of its plan was ever made.
+const unknownBuild = time.Minute
+
+// Chains are about how long each rebuild of a plan and all that waits for it take, one after the other, along the longest
+// chain: of those that could begin, the one with the longest is best begun first.
+func Chains(p *Plan, pace Pace) map[string]time.Duration {
+	takes := map[string]time.Duration{}
+	var known []time.Duration
+	for _, s := range p.Steps {
+		if past := pace.Builds[s.Image]; s.Action == Rebuild && len(past) > 0 {
+			takes[s.Image] = median(past)
+			known = append(known, takes[s.Image])
+		}
+	}
+	usual := unknownBuild
+	if len(known) > 0 {
+		usual = median(known)
+	}
+	out := map[string]time.Duration{}
+	for _, s := range slices.Backward(p.Steps) { // steps come after their parents
+		if s.Action != Rebuild {
+			continue
+		}
+		took, ok := takes[s.Image]
+		if !ok {
+			took = usual
+		}
+		out[s.Image] += took
+		for _, parent := range s.Parents {
+			out[parent] = max(out[parent], out[s.Image])
+		}
+	}
+	return out
+}
+
 // median is the middle one, of an even number the mean of the two in the middle. There must be one.
 func median(all []time.Duration) time.Duration {
 	sorted := slices.Sorted(slices.Values(all))

@@ -75,6 +75,11 @@ func (r *Runner) buildOnce(ctx context.Context, o order) (made, error) {
 	if err := r.building(ctx, o.Turn, id); err != nil {
 		return made{}, err
 	}
+	n, err := store.GetNode(ctx, r.store.Q(), o.Turn.Rollout, o.Turn.Image)
+	if err != nil {
+		return made{}, err
+	}
+	req.Priority = time.Duration(n.Detail.Chain) * time.Millisecond
 	req.Turn = func(waits bool) { r.turn(ctx, o.Turn, waits) }
 	res, err := r.record(ctx, o.Turn, b, rec, req)
 	var be *build.Error
@@ -174,9 +179,10 @@ func (r *Runner) record(ctx context.Context, t Turn, b catalog.Base, rec store.B
 		return nil, err
 	}
 	defer log.Close()
-	ctx, cancel := context.WithTimeout(ctx, r.timeout(b))
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := r.watchCancel(ctx, t, cancel)
+	req.Timeout = r.timeout(b) // from when it has a place
 	req.ID, req.Log = fmt.Sprintf("%s-%d", rec.ID, rec.Started), log
 	res, err := r.builder.Build(ctx, req)
 	stop()

@@ -73,7 +73,7 @@ func blocked(v *store.Verdict) string {
 }
 
 // test is the second gate: what the catalog says is tried inside the image.
-func (r *Runner) test(ctx context.Context, t Turn, digest string) (*store.Tests, error) {
+func (r *Runner) test(ctx context.Context, t Turn, in inputs, digest string) (*store.Tests, error) {
 	b, f := r.base(t.Image)
 	if f != nil {
 		return nil, f
@@ -100,7 +100,7 @@ func (r *Runner) test(ctx context.Context, t Turn, digest string) (*store.Tests,
 	defer log.Close()
 	rep, err := r.cfg.Gates.Tester.Test(ctx, imagetest.Request{
 		ID: fmt.Sprintf("%s-%d", testID(t), r.cfg.Now().UnixMilli()), Image: b.Name, Reference: b.Image + "@" + digest, Platform: b.Platform,
-		Suites: suites, Memory: limits.Memory, CPUs: limits.CPUs, Log: log,
+		Suites: suites, Memory: limits.Memory, CPUs: limits.CPUs, Affinity: affinity(in.Inputs), Log: log,
 	})
 	if err != nil {
 		return nil, r.untested(err, b)
@@ -200,7 +200,7 @@ func (r *Runner) gates(ctx dbos.Context, t Turn, in inputs, made made) (ev store
 	if err := note(store.Testing, "runs its tests", "test"); err != nil {
 		return ev, nil, err
 	}
-	if ev.Tests, f, err = step(r, ctx, "test", func(ctx context.Context) (*store.Tests, error) { return r.test(ctx, t, made.Digest) }); err != nil {
+	if ev.Tests, f, err = step(r, ctx, "test", func(ctx context.Context) (*store.Tests, error) { return r.test(ctx, t, in, made.Digest) }); err != nil {
 		return ev, nil, err
 	}
 	if f != nil {

@@ -127,7 +127,11 @@ func (r *Runner) Start(ctx context.Context, p *plan.Plan, by Actor) (id string, 
 		if !p.NoticedAt.IsZero() {
 			ro.NoticedAt = p.NoticedAt.UnixMilli()
 		}
-		created, err := store.CreateRollout(ctx, q, ro, r.newNodes(id, p, now))
+		chains, err := chains(ctx, q, p)
+		if err != nil {
+			return err
+		}
+		created, err := store.CreateRollout(ctx, q, ro, r.newNodes(id, p, chains, now))
 		if err != nil || !created {
 			return err
 		}
@@ -146,7 +150,21 @@ func (r *Runner) Start(ctx context.Context, p *plan.Plan, by Actor) (id string, 
 	return id, r.Resume(ctx)
 }
 
-func (r *Runner) newNodes(id string, p *plan.Plan, now int64) []store.Node {
+const pastBuilds = 5 // of an image, that tell how long the next one takes
+
+// chains are how long what waits for each rebuild takes.
+func chains(ctx context.Context, q store.Querier, p *plan.Plan) (map[string]time.Duration, error) {
+	var rebuilds []string
+	for _, s := range p.Steps {
+		if s.Action == plan.Rebuild {
+			rebuilds = append(rebuilds, s.Image)
+		}
+	}
+	past, err := store.Paces(ctx, q, rebuilds, pastBuilds)
+	return plan.Chains(p, plan.Pace{Builds: past}), err
+}
+
+func (r *Runner) newNodes(id string, p *plan.Plan, chains map[string]time.Duration, now int64) []store.Node {
 	var nodes []store.Node
 	for _, s := range p.Steps {
 		n := store.Node{Rollout: id, Image: s.Image, Kind: s.Kind, Tier: s.Tier, Waiting: len(s.Parents), State: store.Waiting, Since: now, Attempt: 1, Before: s.Before}
@@ -156,7 +174,7 @@ func (r *Runner) newNodes(id string, p *plan.Plan, now int64) []store.Node {
 		} else {
 			n.Detail.ReadyAt = now
 		}
-		n.Detail.Step, n.Detail.Seen = s, s.Before
+		n.Detail.Step, n.Detail.Seen, n.Detail.Chain = s, s.Before, chains[s.Image].Milliseconds()
 		nodes = append(nodes, n)
 	}
 	return nodes

@@ -53,6 +53,7 @@ type NodeDetail struct {
 	URL     string    `json:"url,omitempty"`     // pull request
 	Number  int       `json:"number,omitempty"`
 	ReadyAt int64     `json:"ready_at,omitempty"` // when its last parent was finished
+	Chain   int64     `json:"chain_ms,omitempty"` // about how long it and what waits for it take
 	Evidence
 }
 
