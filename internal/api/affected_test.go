@@ -105,7 +105,7 @@ func TestVersionsThatAreAskedFor(t *testing.T) {
 			t.Errorf("%s of %s %s: %v %v, want %v", c.asked, c.family, c.version, got, err, c.want)
 		}
 	}
-	if _, err := (target{op: "<", version: "1"}).asks("npm", "2"); err == nil {
+	if _, err := (target{op: "<", version: "1"}).asks("cran", "2"); err == nil {
 		t.Error("the order of an unknown family was told")
 	}
 }
