@@ -125,10 +125,18 @@ func (a *attempt) verify(ctx context.Context, res *build.Result) error {
 	if err := checkPlatforms(ctx, a.engine.client, res.Materials); err != nil {
 		return err
 	}
-	if r.Discard || r.Platform == "" {
+	if r.Discard {
 		return nil
 	}
-	return checkResult(ctx, a.engine.client, res.Digest, r.Platform, res.Materials)
+	if r.Platform != "" {
+		if err := checkResult(ctx, a.engine.client, res.Digest, r.Platform, res.Materials); err != nil {
+			return err
+		}
+	}
+	if r.Reproducible {
+		return checkTimes(ctx, a.engine.client, res.Digest, r.SourceDateEpoch, res.Materials)
+	}
+	return nil
 }
 
 func (a *attempt) solve(ctx context.Context) (map[string]string, error) {

@@ -1,10 +1,13 @@
 package buildkit
 
 import (
+	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"rebuilder/internal/build"
 )
@@ -145,5 +148,28 @@ func TestPlaces(t *testing.T) {
 	}
 	if got := newPlaces([]byte("FROM a AS x\nRUN x\nFROM a AS x\n\nRUN x\n")).line("[x 2/2] RUN x"); got != 0 {
 		t.Errorf("of two stages of one name: line %d", got)
+	}
+}
+
+func TestYounger(t *testing.T) {
+	epoch := time.Unix(1_700_000_000, 0)
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for name, at := range map[string]time.Time{"old": epoch.Add(-time.Hour), "same": epoch} {
+		if err := w.WriteHeader(&tar.Header{Name: name, ModTime: at}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if late, err := younger(bytes.NewReader(b.Bytes()), epoch); late != "" || err != nil {
+		t.Errorf("%q, %v", late, err)
+	}
+	if err := w.WriteHeader(&tar.Header{Name: "new", ModTime: epoch.Add(time.Second)}); err != nil {
+		t.Fatal(err)
+	}
+	if late, err := younger(bytes.NewReader(b.Bytes()), epoch); late != "new" || err != nil {
+		t.Errorf("%q, %v", late, err)
+	}
+	if _, err := younger(strings.NewReader(strings.Repeat("x", 600)), epoch); err == nil {
+		t.Error("what is no tar is one")
 	}
 }

@@ -234,6 +234,7 @@ func TestReproducible(t *testing.T) {
 		"FROM REG/base/busybox:1",
 		"COPY --from=made /a /a",
 		"RUN busybox ln -s f /a/link && echo x >> /etc/x",
+		"WORKDIR /tmp", // a layer with nothing in it
 	}, "\n"), "f", "content"))
 	r.SourceDateEpoch = time.Unix(1_700_000_000, 0)
 	twice := func() (out []string) {
