@@ -25,6 +25,7 @@ var halfFetched = regexp.MustCompile(`^(` + strings.Join([]string{
 	`[WE]: (Failed to fetch|Some index files failed to download)`,                  // apt
 	`WARNING: (Ignoring|fetching|opening|updating and opening) (https?:|/etc/apk)`, // apk
 	`Ignoring repositories: `, // dnf
+	`(Warning: )?Skipping repository '.*' because of the above error`, // zypper
 }, "|") + `)`)
 
 // progress follows one solve: steps, the end of each step's log, and the first line that halfFetched matches.

@@ -24,6 +24,7 @@ func TestHalfFetchedIndexes(t *testing.T) {
 		"apk 2, an old one":         {apk, "WARNING: fetching http://h/main: temporary error (try again later)\n(1/1) Installing x\nOK: 8 MiB\n", "WARNING: fetching http://h/main: temporary error (try again later)"},
 		"apk 3":                     {apk, "WARNING: updating and opening http://h/main/x86_64/APKINDEX.tar.gz: temporary error\n", "WARNING: updating and opening http://h/main/x86_64/APKINDEX.tar.gz: temporary error"},
 		"dnf":                       {dnf, "Errors during downloading metadata for repository 'r':\n  - Curl error (7)\nError: Failed to download metadata for repo 'r'\nIgnoring repositories: r\nDependencies resolved.\n", "Ignoring repositories: r"},
+		"zypper":                    {"RUN zypper -n up", "Some of the repositories are late\nWarning: Skipping repository 'Main Update' because of the above error.\nNothing to do.\n", "Warning: Skipping repository 'Main Update' because of the above error."},
 		"a terminal's line end":     {apt, "W: Failed to fetch http://h/InRelease\r\n", "W: Failed to fetch http://h/InRelease"},
 
 		"all is well":                {apt, "Hit:1 http://h stable InRelease\nReading package lists...\n", ""},
