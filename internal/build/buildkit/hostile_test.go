@@ -143,10 +143,6 @@ func TestEngineOnAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
-	until(t, "the engine's reserve", func() bool {
-		fi, err := os.Stat(filepath.Join(root, "reserve"))
-		return err == nil && fi.Size() > 0
-	})
 	small := &world{engine: e, registry: w.registry}
 
 	for what, run := range map[string]string{
@@ -154,6 +150,10 @@ func TestEngineOnAFullDisk(t *testing.T) {
 		"an export fills it": "RUN busybox dd if=/dev/urandom of=/big bs=1M count=25", // and once more as a layer
 	} {
 		t.Run(what, func(t *testing.T) {
+			until(t, "the engine's reserve", func() bool { // it is taken again when there is room
+				fi, err := os.Stat(filepath.Join(root, "reserve"))
+				return err == nil && fi.Size() > 0
+			})
 			err := small.fail(t, w.request(w.context(t, "FROM REG/base/busybox:1\n"+run+"\n")))
 			if all := err.Reason + strings.Join(err.Log, "\n"); !strings.Contains(strings.ToLower(all), "no space left on device") || err.Lost {
 				t.Errorf("%+v", err)
