@@ -248,13 +248,7 @@ func (f *Facts) packages(ctx context.Context, q store.Querier, id string) error 
 			n++
 		}
 		p := &f.Packages[n-1]
-		for _, events := range a.Ranges {
-			for _, e := range events {
-				if e.Kind == fixed && e.Version != beginning && !slices.Contains(p.Fixed, e.Version) {
-					p.Fixed = append(p.Fixed, e.Version)
-				}
-			}
-		}
+		p.Fixed = unique(append(p.Fixed, a.fixes()...))
 	}
 	return nil
 }

@@ -5,10 +5,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"rebuilder/internal/advisory"
 	"rebuilder/internal/inventory"
 	"rebuilder/internal/policy"
+	"rebuilder/internal/store/storetest"
 )
 
 // Several records of one vulnerability are one finding for each package, by the name that people know best.
@@ -107,6 +109,49 @@ func TestSeverityOfAnotherRecord(t *testing.T) {
 	if _, ok, err := w.book.Lookup(t.Context(), "CVE-2020-0001"); ok || err != nil {
 		t.Errorf("%v %v", ok, err)
 	}
+}
+
+// The package that is to be waited for is the one whose version the fix is.
+func TestWhatIsWaitedFor(t *testing.T) {
+	w := newWorld(t, nil)
+	w.write(with(record("CVE-2026-0001", "AlmaLinux:9", "openssl-libs", "introduced 0", "fixed 2"), "summary", "Important: openssl security update"), record("CVE-2026-0002", "Debian:12", "openssl", "introduced 0", "fixed 2"))
+	w.sync()
+	for want, inv := range map[string]*inventory.Inventory{
+		"Rebuild when openssl-libs 2 is in the image's repositories.": image(alma, inventory.Package{Type: inventory.RPM, Name: "openssl-libs", Version: "1", Source: "openssl", SourceVersion: "1"}),
+		"Rebuild when openssl 2 is in the image's repositories.":      image(bookworm, deb("libssl3", "1", "openssl", "1")),
+	} {
+		if f := w.result(inv).Findings; len(f) != 1 || f[0].Do != want || f[0].Severity == policy.SeverityHigh && f[0].Why != "Advisories call it high." {
+			t.Errorf("%+v, want %s", f, want)
+		}
+	}
+}
+
+// A fix is known since the record with it came; of one that was there without, since it has it.
+func TestSinceWhenAFixIsKnown(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	w := newWorld(t, storetest.Open(t, storetest.SQLite(t)).WithClock(func() time.Time { return now }))
+	inv := image(bookworm, deb("curl", "7", "curl", ""), deb("bash", "5", "bash", ""))
+	check := func(what string, bash, curl string) {
+		t.Helper()
+		w.sync()
+		var got []string
+		for _, f := range w.result(inv).Findings {
+			at := ""
+			if f.FixKnown != 0 {
+				at = time.UnixMilli(f.FixKnown).UTC().Format(time.DateOnly)
+			}
+			got = append(got, at)
+		}
+		w.same(what, got, []string{bash, curl})
+	}
+	w.write(record("CVE-2026-0001", "Debian:12", "bash", "introduced 0", "fixed 6"), record("CVE-2026-0002", "Debian:12", "curl", "introduced 0"))
+	check("at first", "2026-01-02", "")
+	now = now.AddDate(0, 0, 1)
+	w.write(record("CVE-2026-0001", "Debian:12", "bash", "introduced 0", "fixed 6.1"), record("CVE-2026-0002", "Debian:12", "curl", "introduced 0", "fixed 8"))
+	check("a day later", "2026-01-02", "2026-03-02")
+	now = now.AddDate(0, 0, 1)
+	w.write(with(record("CVE-2026-0002", "Debian:12", "curl", "introduced 0", "fixed 8"), "summary", "in other words"))
+	check("in other words", "2026-01-02", "2026-03-02")
 }
 
 func TestFindingsAreWhole(t *testing.T) {

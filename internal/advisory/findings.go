@@ -80,6 +80,7 @@ type hit struct {
 	p        inventory.Package
 	advisory store.Advisory
 	fix      string
+	fixedAt  int64 // since when it is known
 	scored
 }
 
@@ -168,7 +169,7 @@ func (m *matching) try(family string, f store.AdvisoryMatch, packages []inventor
 		if err != nil {
 			m.cannotTell(p, f.Advisory.ID, err)
 		} else if is {
-			m.hits = append(m.hits, hit{p, f.Advisory, fix, a.scored(f.Advisory)})
+			m.hits = append(m.hits, hit{p, f.Advisory, fix, f.FixedAt, a.scored(f.Advisory)})
 		}
 	}
 	return nil
@@ -270,7 +271,7 @@ func (m *matching) result(ctx context.Context) (Result, error) {
 		f := &r.Findings[i]
 		l := listed[f.ID]
 		f.Exploited, f.EPSS = l.exploited, l.epss
-		f.Why, f.Do = why(*f, l), do(*f)
+		f.Why, f.Do = why(*f, l), do(m.inv.OS, *f)
 	}
 	slices.SortStableFunc(r.Findings, worstFirst)
 	return r, nil
@@ -348,7 +349,7 @@ func why(f policy.Finding, l listing) string {
 	case f.Vector != "":
 		return fmt.Sprintf("Its CVSS base score is %.1f of 10%s.", f.Score, likely)
 	case f.Severity != policy.SeverityUnknown:
-		return fmt.Sprintf("Who keeps the package calls it %s%s.", f.Severity, likely)
+		return fmt.Sprintf("Advisories call it %s%s.", f.Severity, likely)
 	}
 	return "How bad it is is not known" + likely + "."
 }
@@ -362,7 +363,7 @@ func percent(p float64) string {
 }
 
 // do says in a sentence what to do about a vulnerability.
-func do(f policy.Finding) string {
+func do(os inventory.OS, f policy.Finding) string {
 	switch {
 	case f.FixedIn == "":
 		return "There is no patch yet."
@@ -371,7 +372,11 @@ func do(f policy.Finding) string {
 	case libraries[f.Type] != "":
 		return fmt.Sprintf("Use %s %s or newer in %s.", f.Package, f.FixedIn, where(f))
 	}
-	return fmt.Sprintf("Rebuild when %s %s is in the image's repositories.", cmp.Or(f.Source, f.Package), f.FixedIn)
+	name := f.Package
+	if distributions[os.ID].source {
+		name = cmp.Or(f.Source, name)
+	}
+	return fmt.Sprintf("Rebuild when %s %s is in the image's repositories.", name, f.FixedIn)
 }
 
 func where(f policy.Finding) string { return cmp.Or(f.Path, "what has it") }

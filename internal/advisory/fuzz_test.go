@@ -16,17 +16,18 @@ func FuzzRecord(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, raw []byte, version string) { _ = advisory.Parse(raw, version) })
 }
 
-// A fix is a fix from its version on: whatever is not affected by the fixed version's age is not affected later.
+// What is hit is fixed by the version that fixes, which is not hit, in whatever order a record has its events.
 func FuzzRange(f *testing.F) {
 	f.Add("1.0-1", "1.0-2")
 	f.Add("1:0~rc1", "2")
+	f.Add("1", "0")
 	f.Fuzz(func(t *testing.T, version, fixedIn string) {
 		for _, family := range []string{inventory.Deb, inventory.APK, inventory.RPM, inventory.Golang, inventory.NPM, inventory.PyPI, inventory.Maven} {
 			hit, fix, err := advisory.Hits(family, version, "fixed", fixedIn, "introduced", "0")
 			if err != nil || version == "0" {
 				continue
 			}
-			if hit && fix != fixedIn {
+			if hit && (fix != fixedIn || fixedIn == "0") {
 				t.Errorf("%s: %q is hit, and fixed in %q, not %q", family, version, fix, fixedIn)
 			}
 			if was, _, err := advisory.Hits(family, fixedIn, "introduced", "0", "fixed", fixedIn); err != nil || was {

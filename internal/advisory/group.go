@@ -94,7 +94,11 @@ func (g group) finding(os inventory.OS) policy.Finding {
 	for _, h := range g.hits {
 		f.Aliases = append(f.Aliases, h.names(g.id)...)
 		f.Title = cmp.Or(f.Title, h.advisory.Summary)
-		f.FixedIn = later(f.Type, f.FixedIn, h.fix)
+		if fix := later(f.Type, f.FixedIn, h.fix); fix != f.FixedIn {
+			f.FixedIn, f.FixKnown = fix, h.fixedAt
+		} else if h.fix == fix && fix != "" {
+			f.FixKnown = min(f.FixKnown, h.fixedAt)
+		}
 		if h.worse(s) {
 			s = h.scored
 		}

@@ -215,7 +215,7 @@ func (r record) packages(wanted func(string) bool) ([]store.AdvisoryPackage, err
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, store.AdvisoryPackage{Ecosystem: k.ecosystem, Name: k.name, Body: string(body)})
+		out = append(out, store.AdvisoryPackage{Ecosystem: k.ecosystem, Name: k.name, Body: string(body), Fixed: len(all[k].fixes()) > 0})
 	}
 	return out, nil
 }

@@ -1,6 +1,7 @@
 package advisory
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -89,6 +90,9 @@ func sorted(family string, events []event) []event {
 	out := slices.Clone(events)
 	bad := false
 	slices.SortStableFunc(out, func(a, b event) int {
+		if a.Version == beginning && b.Version == beginning && a.Kind != b.Kind { // fixed in 0 is never affected, in whatever order
+			return cmp.Compare(bit(a.Kind != introduced), bit(b.Kind != introduced))
+		}
 		if a.Version == "*" || b.Version == "*" {
 			return strings.Compare(b.Version, a.Version)
 		}
@@ -100,6 +104,25 @@ func sorted(family string, events []event) []event {
 		return events
 	}
 	return out
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// fixes are the versions with the fix, one for each line of versions.
+func (a affects) fixes() (out []string) {
+	for _, r := range a.Ranges {
+		for _, e := range r {
+			if e.Kind == fixed && e.Version != beginning {
+				out = append(out, e.Version)
+			}
+		}
+	}
+	return unique(out)
 }
 
 // beyond are the versions that are in none of the ranges: a list repeats what the ranges say, mostly.

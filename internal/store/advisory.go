@@ -52,6 +52,9 @@ type AdvisoryPackage struct {
 	Ecosystem string // "Debian:12", "Go"
 	Name      string
 	Body      string
+	Fixed     bool // it names a version with the fix
+	// FixedAt is since when one is known, as is filled in here: of a record that is new here, since it was modified last.
+	FixedAt int64
 }
 
 // AdvisoryRecord is a record with the packages that it affects.
@@ -170,6 +173,10 @@ func saveAdvisories(ctx context.Context, q Querier, source string, records []Adv
 		}
 		good, keys = append(good, r), append(keys, advisoryKey(source, r.Path))
 	}
+	since, err := fixesKnown(ctx, q, keys)
+	if err != nil {
+		return err
+	}
 	if err := clearAdvisories(ctx, q, keys, "advisory_package", "advisory_name"); err != nil {
 		return err
 	}
@@ -182,7 +189,7 @@ func saveAdvisories(ctx context.Context, q Querier, source string, records []Adv
 		}
 		rows = append(rows, key, source, r.Path, r.Mark, "", r.ID, aliases, upstream, r.Summary, r.Severity, r.Vector, r.Score, r.Published, r.Modified, r.Withdrawn, now)
 		for _, p := range r.Packages {
-			packages = append(packages, p.Ecosystem, p.Name, key, p.Body)
+			packages = append(packages, p.Ecosystem, p.Name, key, p.Body, since.of(key, p, r.Modified, now))
 		}
 		for _, n := range r.Names {
 			names = append(names, strings.ToUpper(n), key)
@@ -194,10 +201,54 @@ func saveAdvisories(ctx context.Context, q Querier, source string, records []Adv
 		known_at=CASE WHEN advisory.id='' THEN excluded.known_at ELSE advisory.known_at END`, 16, rows); err != nil {
 		return err
 	}
-	if err := insert(ctx, q, `INSERT INTO advisory_package(ecosystem, name, advisory, body) VALUES `, ` ON CONFLICT(ecosystem, name, advisory) DO NOTHING`, 4, packages); err != nil {
+	if err := insert(ctx, q, `INSERT INTO advisory_package(ecosystem, name, advisory, body, fixed_at) VALUES `, ` ON CONFLICT(ecosystem, name, advisory) DO NOTHING`, 5, packages); err != nil {
 		return err
 	}
 	return insert(ctx, q, `INSERT INTO advisory_name(name, advisory) VALUES `, ` ON CONFLICT(name, advisory) DO NOTHING`, 2, names)
+}
+
+// fixPlace is a package of a record.
+type fixPlace struct {
+	key             int64
+	ecosystem, name string
+}
+
+// fixes is since when fixes are known that stored records name, and which records are stored.
+type fixes struct {
+	at     map[fixPlace]int64
+	stored map[int64]bool
+}
+
+func fixesKnown(ctx context.Context, q Querier, keys []any) (f fixes, err error) {
+	f = fixes{at: map[fixPlace]int64{}, stored: map[int64]bool{}}
+	for part := range slices.Chunk(keys, rowsPerWrite) {
+		_, err := Collect(ctx, q, func(row interface{ Scan(...any) error }) (p fixPlace, err error) {
+			var at int64
+			err = row.Scan(&p.key, &p.ecosystem, &p.name, &at)
+			f.stored[p.key] = true
+			f.at[p] = at
+			return p, err
+		}, `SELECT a.key, COALESCE(p.ecosystem, ''), COALESCE(p.name, ''), COALESCE(p.fixed_at, 0) FROM advisory a LEFT JOIN advisory_package p ON p.advisory=a.key
+			WHERE a.id<>'' AND a.key IN (`+numbered(1, len(part))+`)`, part...)
+		if err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// of is since when a fix of a package is known.
+func (f fixes) of(key int64, p AdvisoryPackage, modified, now int64) int64 {
+	was := f.at[fixPlace{key, p.Ecosystem, p.Name}]
+	switch {
+	case !p.Fixed:
+		return 0
+	case was > 0:
+		return was
+	case f.stored[key] || modified <= 0:
+		return now
+	}
+	return min(modified, now)
 }
 
 // breakAdvisory keeps what a file held before it could not be read any more.
@@ -299,7 +350,8 @@ func scanAdvisory(row interface{ Scan(...any) error }, more ...any) (a Advisory,
 }
 
 func scanMatch(row interface{ Scan(...any) error }) (m AdvisoryMatch, err error) {
-	m.Advisory, err = scanAdvisory(row, &m.Ecosystem, &m.Name, &m.Body)
+	m.Advisory, err = scanAdvisory(row, &m.Ecosystem, &m.Name, &m.Body, &m.FixedAt)
+	m.Fixed = m.FixedAt > 0
 	return m, err
 }
 
@@ -311,7 +363,7 @@ func AdvisoriesFor(ctx context.Context, q Querier, ecosystem string, names []str
 		for _, n := range part {
 			args = append(args, n)
 		}
-		some, err := Collect(ctx, q, scanMatch, `SELECT `+advisoryColumns+`, p.ecosystem, p.name, p.body
+		some, err := Collect(ctx, q, scanMatch, `SELECT `+advisoryColumns+`, p.ecosystem, p.name, p.body, p.fixed_at
 			FROM advisory_package p JOIN advisory a ON a.key=p.advisory WHERE p.ecosystem=$1 AND p.name IN (`+numbered(2, len(part))+`)`, args...)
 		if err != nil {
 			return nil, err
@@ -329,7 +381,7 @@ func AdvisoriesNamed(ctx context.Context, q Querier, name string) ([]Advisory, e
 
 // AdvisoryPackagesNamed returns the packages of the records that have a name, in whatever letters, by ecosystem and name.
 func AdvisoryPackagesNamed(ctx context.Context, q Querier, name string) ([]AdvisoryMatch, error) {
-	return Collect(ctx, q, scanMatch, `SELECT `+advisoryColumns+`, p.ecosystem, p.name, p.body FROM advisory_name n
+	return Collect(ctx, q, scanMatch, `SELECT `+advisoryColumns+`, p.ecosystem, p.name, p.body, p.fixed_at FROM advisory_name n
 		JOIN advisory_package p ON p.advisory=n.advisory JOIN advisory a ON a.key=n.advisory WHERE n.name=$1 ORDER BY p.ecosystem, p.name, a.source, a.path`, strings.ToUpper(name))
 }
 

@@ -47,6 +47,7 @@ CREATE TABLE advisory_package (
     name      TEXT   NOT NULL,
     advisory  BIGINT NOT NULL, -- advisory.key
     body      TEXT   NOT NULL,
+    fixed_at  BIGINT NOT NULL DEFAULT 0, -- since when a version with the fix is known; 0: none is
     PRIMARY KEY (ecosystem, name, advisory)
 );
 CREATE INDEX advisory_package_of ON advisory_package(advisory);
