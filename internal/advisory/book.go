@@ -7,9 +7,9 @@
 //	KEV, EPSS    ── only changed ones ──►  advisory_fact                    New
 //	                                       package, package_in, listed ──►  Affected
 //
-// Ranges are evaluated here, as OSV's schema says, over the order of versions that internal/patch and scalibr's semantic
-// have. scalibr's own matcher is not used: it takes a binary package's version for that of its source, panics on what is
-// no version, sorts records that others read, and wants all of them decoded in memory.
+// Ranges are evaluated here, as OSV's schema says, over the order of versions that internal/patch has.
+// scalibr's own matcher is not used: it takes a binary package's version for that of its source, panics on what is no
+// version, sorts records that others read, and wants all of them decoded in memory.
 //
 // What cannot be told is not clean: a Result says of each ecosystem whether anything is known of it, and as of when.
 package advisory

@@ -57,12 +57,12 @@ var homes = []rule{
 	{
 		why:     "versions are ordered in one place",
 		imports: []string{"github.com/google/osv-scalibr/semantic"},
-		homes:   []string{"internal/patch", "internal/advisory"},
+		homes:   []string{"internal/patch"},
 	},
 	{
 		why:     "of scalibr, parts are used, and few",
 		imports: []string{"github.com/google/osv-scalibr/..."},
-		homes:   []string{"internal/patch", "internal/advisory", "internal/inventory"},
+		homes:   []string{"internal/patch", "internal/inventory"},
 	},
 	{
 		why:     "apko's package manager brings the clients of several clouds along: only what it writes is wanted, by tests",
