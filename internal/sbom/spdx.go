@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	packageurl "github.com/package-url/packageurl-go"
 	"github.com/spdx/tools-golang/json"
 	"github.com/spdx/tools-golang/spdx/v2/common"
 	spdx "github.com/spdx/tools-golang/spdx/v2/v2_3"
@@ -23,7 +24,8 @@ const (
 
 const noAssertion = "NOASSERTION"
 
-// SPDX writes an inventory as SPDX 2.3 in JSON, with the facts that CycloneDX has.
+// SPDX writes an inventory as SPDX 2.3 in JSON, with the facts that CycloneDX has. Libraries that belong to a package of the
+// distribution have the package URL of something generic.
 func SPDX(inv *inventory.Inventory, s Subject) ([]byte, error) {
 	w := spdxWriter{inv: inv, at: s.created(inv)}
 	w.add(w.image(s), spdxDocument, common.TypeRelationshipDescribe)
@@ -94,8 +96,9 @@ func (w *spdxWriter) system() *spdx.Package {
 
 func (w *spdxWriter) part(p part) *spdx.Package {
 	out := &spdx.Package{PackageName: p.Name, PackageSPDXIdentifier: common.ElementID(spdxPackage + p.id), PackageVersion: p.Version, PrimaryPackagePurpose: "LIBRARY"}
-	if p.Owner == "" {
-		out.PackageExternalReferences = reference(PackageURL(w.inv.OS, p.Package))
+	out.PackageExternalReferences = reference(PackageURL(w.inv.OS, p.Package))
+	if p.Owner != "" { // Grype takes what has no package URL here for a package of whatever family has one of that name
+		out.PackageExternalReferences = reference(packageurl.NewPackageURL(packageurl.TypeGeneric, "", p.Name, p.Version, nil, "").ToString())
 	}
 	switch {
 	case ofSystem(p.Package): // Trivy's words
