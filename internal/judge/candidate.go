@@ -132,7 +132,8 @@ func (j *Judge) keep(ctx context.Context, s *Sheet, state string) error {
 	if err != nil {
 		return err
 	}
-	k := store.Judgement{Digest: s.Subject.Digest, Image: s.Subject.Image, Outcome: string(s.Verdict.Outcome), Basis: state, At: s.At.UnixMilli(), Body: string(body)}
+	k := store.Judgement{Digest: s.Subject.Digest, Image: s.Subject.Image, Outcome: string(s.Verdict.Outcome), Basis: state, At: s.At.UnixMilli(),
+		Tally: tally(s.Verdict), Body: string(body)}
 	if !s.Verdict.Next.IsZero() {
 		k.Next = s.Verdict.Next.UnixMilli()
 	}
@@ -143,6 +144,21 @@ func (j *Judge) keep(ctx context.Context, s *Sheet, state string) error {
 		}
 		return store.Audit(ctx, q, store.Event{At: k.At, Actor: "rebuilder", Kind: "automation", Rule: ruleOf(s.Verdict), Action: "verdict " + k.Outcome, Object: k.Image, Detail: k.Digest})
 	})
+}
+
+// tally counts a verdict's findings, in the order in which the kinds of them come first.
+func tally(v policy.Verdict) (out []store.Tally) {
+	at := map[store.Tally]int{}
+	for _, f := range v.Findings {
+		like := store.Tally{Kind: f.Kind, Severity: f.Severity, Outcome: f.Outcome, Fixable: f.FixedIn != ""}
+		i, ok := at[like]
+		if !ok {
+			i = len(out)
+			at[like], out = i, append(out, like)
+		}
+		out[i].Count++
+	}
+	return out
 }
 
 func ruleOf(v policy.Verdict) string {

@@ -167,8 +167,9 @@ func (j *Judge) find(ctx context.Context, c *catalog.Catalog, out *Sheet, e poli
 	return all, nil
 }
 
-// scannedFor is how long what another scanner said of a digest counts: its database may have changed.
-const scannedFor = 6 * time.Hour
+// scannedFor is how long what another scanner said of a digest counts: its database may have changed. One that could say
+// nothing is not asked again at once.
+const scannedFor, silentFor = 6 * time.Hour, 10 * time.Minute
 
 // scanned asks another scanner, or repeats what it said not long ago.
 func (j *Judge) scanned(ctx context.Context, s scan.Scanner, out *Sheet) (Source, []policy.Finding, error) {
@@ -179,6 +180,10 @@ func (j *Judge) scanned(ctx context.Context, s scan.Scanner, out *Sheet) (Source
 		return src, nil, err
 	}
 	i := slices.IndexFunc(kept, func(k store.Scanned) bool { return k.Scanner == s.Name() })
+	if i >= 0 && kept[i].Error != "" && out.At.Sub(time.UnixMilli(kept[i].At)) < silentFor {
+		src.Unknown = []string{silent(s, kept[i].Error)}
+		return src, nil, nil
+	}
 	if i >= 0 && kept[i].Error == "" && out.At.Sub(time.UnixMilli(kept[i].At)) < scannedFor {
 		rep := new(scan.Report)
 		if json.Unmarshal([]byte(kept[i].Body), rep) == nil {
@@ -193,7 +198,7 @@ func (j *Judge) scanned(ctx context.Context, s scan.Scanner, out *Sheet) (Source
 	keep := store.Scanned{Digest: digest, Scanner: s.Name(), At: out.At.UnixMilli()}
 	if err != nil {
 		keep.Error = err.Error()
-		src.Unknown = []string{"it was not looked at by " + s.Name() + ": " + err.Error()}
+		src.Unknown = []string{silent(s, keep.Error)}
 		return src, nil, store.SaveScanned(ctx, j.Store.Q(), keep)
 	}
 	body, err := json.Marshal(rep)
@@ -202,6 +207,10 @@ func (j *Judge) scanned(ctx context.Context, s scan.Scanner, out *Sheet) (Source
 	}
 	keep.Body, src.AsOf, src.Unknown = string(body), rep.Database.Built, rep.Warnings
 	return src, rep.Findings, store.SaveScanned(ctx, j.Store.Q(), keep)
+}
+
+func silent(s scan.Scanner, why string) string {
+	return "it was not looked at by " + s.Name() + ": " + why
 }
 
 func (j *Judge) ask(ctx context.Context, s scan.Scanner, out *Sheet) (*scan.Report, error) {

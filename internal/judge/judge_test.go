@@ -232,6 +232,9 @@ func TestSweep(t *testing.T) {
 			t.Errorf("%+v, %v", k, err)
 		}
 		var kept judge.Sheet
+		if want := []store.Tally{{Kind: policy.Vulnerability, Severity: policy.SeverityHigh, Outcome: policy.Fails, Fixable: true, Count: 1}}; !slices.Equal(k.Tally, want) {
+			t.Errorf("counted %+v", k.Tally)
+		}
 		if err := json.Unmarshal([]byte(k.Body), &kept); err != nil || kept.Verdict.Findings[0].ID != "CVE-2026-1" {
 			t.Errorf("kept %s, %v", k.Body, err)
 		}
@@ -277,9 +280,14 @@ func TestOtherScanners(t *testing.T) {
 	}
 	other := c.image("c", "app", "1")
 	trivy.err = errors.New("it has no database: say so")
-	s, err := c.Sheet(t.Context(), policy.Subject{Image: "base/debian"}, "", other)
-	if err != nil || s.Verdict.Outcome != policy.Undecided || !strings.Contains(strings.Join(s.Verdict.Unknown, ";"), "no database") {
-		t.Errorf("a scanner that could not: %+v, %v", s.Verdict, err)
+	for range 2 {
+		s, err := c.Sheet(t.Context(), policy.Subject{Image: "base/debian"}, "", other)
+		if err != nil || s.Verdict.Outcome != policy.Undecided || !strings.Contains(strings.Join(s.Verdict.Unknown, ";"), "no database") {
+			t.Errorf("a scanner that could not: %+v, %v", s.Verdict, err)
+		}
+	}
+	if trivy.asked != 2 {
+		t.Errorf("one that could not was asked again at once: %d times", trivy.asked-1)
 	}
 }
 

@@ -2,7 +2,11 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+
+	"rebuilder/internal/policy"
 )
 
 // Judgement is the last verdict on a digest.
@@ -14,18 +18,49 @@ type Judgement struct {
 	At      int64  // when it was made
 	Since   int64  // since when the outcome is this one
 	Next    int64  // when it may change by itself; 0: it does not
+	Tally   []Tally
 	Body    string // the verdict in JSON
 }
 
-const judgementColumns = `digest, image, outcome, basis, at, since, next, body`
+// Tally counts findings of one verdict that are alike.
+type Tally struct {
+	Kind     policy.Kind     `json:"kind"`
+	Severity policy.Severity `json:"severity"`
+	Outcome  policy.Outcome  `json:"outcome"`
+	Fixable  bool            `json:"fixable,omitempty"`
+	Count    int             `json:"count"`
+}
 
-func scanJudgement(row interface{ Scan(...any) error }) (j Judgement, err error) {
-	return j, row.Scan(&j.Digest, &j.Image, &j.Outcome, &j.Basis, &j.At, &j.Since, &j.Next, &j.Body)
+const (
+	judgedColumns    = `digest, image, outcome, basis, at, since, next, tally`
+	judgementColumns = judgedColumns + `, body`
+)
+
+func scanJudged(row interface{ Scan(...any) error }, more ...any) (j Judgement, err error) {
+	var tally string
+	if err := row.Scan(append([]any{&j.Digest, &j.Image, &j.Outcome, &j.Basis, &j.At, &j.Since, &j.Next, &tally}, more...)...); err != nil || tally == "" {
+		return j, err
+	}
+	if err := json.Unmarshal([]byte(tally), &j.Tally); err != nil {
+		return j, fmt.Errorf("tally of %s: %w", j.Digest, err)
+	}
+	return j, nil
+}
+
+func scanJudgement(row interface{ Scan(...any) error }) (Judgement, error) {
+	var body string
+	j, err := scanJudged(row, &body)
+	j.Body = body
+	return j, err
 }
 
 // SaveJudgement replaces the verdict on a digest. Since is kept as long as the outcome is the same. It returns the outcome
 // before; empty when there was none.
 func SaveJudgement(ctx context.Context, q Querier, j Judgement) (before string, err error) {
+	tally, err := json.Marshal(j.Tally)
+	if err != nil {
+		return "", err
+	}
 	err = whole(ctx, q, func(q Querier) error {
 		old, found, err := GetJudgement(ctx, q, j.Digest)
 		if err != nil {
@@ -36,10 +71,10 @@ func SaveJudgement(ctx context.Context, q Querier, j Judgement) (before string, 
 			j.Since = old.Since
 		}
 		before = old.Outcome
-		_, err = q.Exec(ctx, `INSERT INTO judgement(`+judgementColumns+`) VALUES($1,$2,$3,$4,$5,$6,$7,$8)
+		_, err = q.Exec(ctx, `INSERT INTO judgement(`+judgementColumns+`) VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9)
 			ON CONFLICT(digest) DO UPDATE SET image=excluded.image, outcome=excluded.outcome, basis=excluded.basis, at=excluded.at,
-			since=excluded.since, next=excluded.next, body=excluded.body`,
-			j.Digest, j.Image, j.Outcome, j.Basis, j.At, j.Since, j.Next, j.Body)
+			since=excluded.since, next=excluded.next, tally=excluded.tally, body=excluded.body`,
+			j.Digest, j.Image, j.Outcome, j.Basis, j.At, j.Since, j.Next, string(tally), j.Body)
 		return err
 	})
 	return before, err
@@ -52,6 +87,16 @@ func GetJudgement(ctx context.Context, q Querier, digest string) (j Judgement, f
 		return j, false, nil
 	}
 	return j, err == nil, err
+}
+
+// Judged returns the last verdict on each digest, by digest, without its body.
+func Judged(ctx context.Context, q Querier) (map[string]Judgement, error) {
+	all, err := Collect(ctx, q, func(row interface{ Scan(...any) error }) (Judgement, error) { return scanJudged(row) }, `SELECT `+judgedColumns+` FROM judgement`)
+	out := make(map[string]Judgement, len(all))
+	for _, j := range all {
+		out[j.Digest] = j
+	}
+	return out, err
 }
 
 // Scanned is what another scanner said of a digest.

@@ -1,17 +1,26 @@
 package store_test
 
 import (
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"rebuilder/internal/inventory"
+	"rebuilder/internal/policy"
 	"rebuilder/internal/store"
 	"rebuilder/internal/store/storetest"
 )
 
 func TestJudgement(t *testing.T) {
+	tally := []store.Tally{{Kind: policy.Vulnerability, Severity: policy.SeverityHigh, Outcome: policy.Fails, Fixable: true, Count: 3}}
 	storetest.Both(t, func(t *testing.T, st *store.Store) {
 		save := func(outcome string, at int64) (before string) {
 			t.Helper()
-			before, err := store.SaveJudgement(t.Context(), st.Q(), store.Judgement{Digest: "sha256:a", Image: "base/debian", Outcome: outcome, Basis: "b", At: at, Next: at + 9, Body: "{}"})
+			before, err := store.SaveJudgement(t.Context(), st.Q(), store.Judgement{Digest: "sha256:a", Image: "base/debian", Outcome: outcome, Basis: "b", At: at, Next: at + 9, Tally: tally, Body: "{}"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -30,12 +39,16 @@ func TestJudgement(t *testing.T) {
 				t.Errorf("at %d: before was %q, want %q", c.at, before, c.before)
 			}
 			j, found, err := store.GetJudgement(t.Context(), st.Q(), "sha256:a")
-			if want := (store.Judgement{Digest: "sha256:a", Image: "base/debian", Outcome: c.outcome, Basis: "b", At: c.at, Since: c.since, Next: c.at + 9, Body: "{}"}); err != nil || !found || j != want {
+			if want := (store.Judgement{Digest: "sha256:a", Image: "base/debian", Outcome: c.outcome, Basis: "b", At: c.at, Since: c.since, Next: c.at + 9, Tally: tally, Body: "{}"}); err != nil || !found || !reflect.DeepEqual(j, want) {
 				t.Errorf("at %d: %+v, %v, %v", c.at, j, found, err)
 			}
 		}
 		if _, err := store.SaveJudgement(t.Context(), st.Q(), store.Judgement{Digest: "sha256:b", Outcome: "fine"}); err == nil {
 			t.Error("an outcome that is none was taken")
+		}
+		all, err := store.Judged(t.Context(), st.Q())
+		if j := all["sha256:a"]; err != nil || len(all) != 1 || j.Outcome != "fail" || j.Since != 4 || !slices.Equal(j.Tally, tally) || j.Body != "" {
+			t.Errorf("of all: %+v, %v", all, err)
 		}
 	})
 }
@@ -66,6 +79,27 @@ func TestProvenance(t *testing.T) {
 		}
 		if p, err := store.GetProvenance(t.Context(), st.Q(), "b-1"); err != nil || string(p) != `{"a":2}` {
 			t.Errorf("%s, %v", p, err)
+		}
+	})
+}
+
+func TestReadBefore(t *testing.T) {
+	storetest.Both(t, func(t *testing.T, st *store.Store) {
+		for i, of := range []struct{ image, platform string }{{"base/debian", "linux/amd64"}, {"base/debian", "linux/arm64"}, {"base/other", "linux/amd64"}, {"base/debian", "linux/amd64"}} {
+			inv := &inventory.Inventory{Format: inventory.Format, Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat(strconv.Itoa(i), 64)}, Platform: of.platform}
+			if err := store.SaveInventory(t.Context(), st.Q(), of.image, inv, int64(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for before, want := range map[int64]string{0: "", 3: "0", 4: "3 0"} {
+			all, err := store.ReadBefore(t.Context(), st.Q(), "base/debian", "linux/amd64", before, 9)
+			var got []string
+			for _, r := range all {
+				got = append(got, r.Digest[len(r.Digest)-1:])
+			}
+			if err != nil || strings.Join(got, " ") != want {
+				t.Errorf("before %d: %v, %v; want %s", before, got, err, want)
+			}
 		}
 	})
 }

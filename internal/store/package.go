@@ -307,6 +307,12 @@ func ReadDigests(ctx context.Context, q Querier, prefix string, most int) ([]Rea
 	return Collect(ctx, q, scanRead, `SELECT digest, image, read_at FROM inventory WHERE digest>=$1 AND digest<$2 ORDER BY digest LIMIT $3`, prefix, prefix+"g", most)
 }
 
+// ReadBefore returns the digests of an image and platform that were read before a moment, the last read first: at most most.
+func ReadBefore(ctx context.Context, q Querier, image, platform string, at int64, most int) ([]Read, error) {
+	return Collect(ctx, q, scanRead, `SELECT digest, image, read_at FROM inventory WHERE image=$1 AND platform=$2 AND read_at<$3 ORDER BY read_at DESC, digest LIMIT $4`,
+		image, platform, at, most)
+}
+
 // ReadOf says for which image and when each of some digests was read, by digest. Those that were not are left out.
 func ReadOf(ctx context.Context, q Querier, digests []string) (map[string]Read, error) {
 	out := make(map[string]Read, len(digests))
