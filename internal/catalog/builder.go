@@ -7,10 +7,8 @@ import (
 	"time"
 )
 
-var (
-	builderSchemes = []string{"unix", "tcp", "ssh", "docker-container", "podman-container", "nerdctl-container", "kube-pod"}
-	workerSchemes  = []string{"unix", "tcp", "ssh", "docker-container", "kube-pod"}
-)
+// schemes are those of BuildKit's addresses.
+var schemes = []string{"unix", "tcp", "ssh", "docker-container", "kube-pod"}
 
 const (
 	usualDisk   = 20 << 30
@@ -36,14 +34,14 @@ func (r *reader) builder(t *table) Builder {
 	if b.Network == "none" && b.RecordNetwork {
 		t.wrong("record_network", "keep one of the two lines", ": without a network there is nothing to record")
 	}
-	if b.Address != "" && !isAddress(b.Address, builderSchemes) {
+	if b.Address != "" && !isAddress(b.Address) {
 		t.wrong("address", `such as "unix:///run/buildkit/buildkitd.sock" or "tcp://builder.example.com:1234"; without the line a BuildKit is started and managed for you`,
 			": %q is not the address of a BuildKit", b.Address)
 	}
 	return b
 }
 
-func isAddress(s string, schemes []string) bool {
+func isAddress(s string) bool {
 	scheme, rest, ok := strings.Cut(s, "://")
 	return ok && rest != "" && slices.Contains(schemes, scheme)
 }
@@ -81,7 +79,7 @@ func (r *reader) worker(t *table) Worker {
 		t.add(t.at.key, "keep the address, or make a [[worker]] of it", "%s stands beside the address of [builder]", t.name)
 	}
 	unique(t, w.Name, r.catalog.Workers, func(o Worker) (string, int) { return o.Name, o.Line })
-	if w.Address != "" && !isAddress(w.Address, workerSchemes) {
+	if w.Address != "" && !isAddress(w.Address) {
 		t.wrong("address", `such as "tcp://builder.example.com:1234", "unix:///run/buildkit/buildkitd.sock", "ssh://builder.example.com", "kube-pod://buildkitd-0" or "docker-container://buildkitd"`,
 			": %q is not the address of a BuildKit", w.Address)
 		return w

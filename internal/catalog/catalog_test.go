@@ -297,7 +297,7 @@ func TestRulesArePolicys(t *testing.T) {
 }
 
 func TestBuilderAddresses(t *testing.T) {
-	for _, scheme := range builderSchemes {
+	for _, scheme := range schemes {
 		c, err := Parse("catalog.toml", []byte("[builder]\naddress = \""+scheme+"://builder\"\nnetwork = \"none\"\n"), now)
 		if err != nil || c.Builder.Address != scheme+"://builder" || c.Builder.Network != "none" {
 			t.Errorf("%s: %+v %v", scheme, c, err)
