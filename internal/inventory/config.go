@@ -64,7 +64,7 @@ func firstLabels(l *listing, labels map[string]string) map[string]string {
 	return kept
 }
 
-// path are the directories in which a container looks for programs.
+// pathOf are the directories in which a container looks for programs.
 func pathOf(f *v1.ConfigFile) []string {
 	dirs := []string{"/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/busybox"}
 	for _, e := range f.Config.Env {

@@ -179,6 +179,28 @@ func TestPathsStayInTheImage(t *testing.T) {
 	}
 }
 
+// Where an entry leads is found anew when an entry before it has changed the way.
+func TestAWayThatChanges(t *testing.T) {
+	at := func(f string) entry { return modeOf(f, 0o4755) }
+	for _, c := range []struct {
+		entries []entry
+		want    string
+	}{
+		{[]entry{symlink("l", "/"), at("l/a"), dir("l/l"), at("l/b")}, "/a setuid @0, /l/b setuid @0"},
+		{[]entry{symlink("l", "/"), at("l/a"), text("l/.wh.l", ""), at("l/b")}, "/a setuid @0, /b setuid @0"}, // a whiteout hides nothing of its own layer
+		{[]entry{dir("d"), at("d/a"), symlink("d", "e"), at("d/b")}, "/e/b setuid @0"},
+	} {
+		if got := filesIn(mustRead(t, image(t, c.entries))); got != c.want {
+			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
+	}
+	lower := image(t, []entry{symlink("l", "/")})
+	img := on(t, lower, layerOf(t, tarOf(t, at("l/a"), text("l/.wh.l", ""), at("l/b"))))
+	if got, want := filesIn(mustRead(t, img)), "/a setuid @1, /l/b setuid @1"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestHostileEntries(t *testing.T) {
 	long := strings.Repeat("x", maxPath+1)
 	capable := text("x", "")

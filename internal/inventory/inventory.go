@@ -19,15 +19,15 @@ type Inventory struct {
 	Platform     string       `json:"platform"` // "linux/amd64"
 	OS           OS           `json:"os"`
 	DiffIDs      []v1.Hash    `json:"diff_ids"` // uncompressed layer digests, base layer first
-	Packages     []Package    `json:"packages"` // installed packages, sorted by name then architecture
+	Packages     []Package    `json:"packages"` // sorted by name; of one name those of the distribution first, then by architecture
 	Repositories []Repository `json:"repositories"`
 	// Pins are the image's own rules on which versions its package manager may install.
 	Pins []Pin `json:"pins,omitempty"`
 	// OnBuild are the instructions that an image built on this one runs first, as its configuration has them:
 	// "COPY --from=golang:1.26 /go /go".
 	OnBuild []string `json:"on_build,omitempty"`
-	// Unknown says what could not be told, a sentence each: "/app is a static Go binary: the libraries in it are in no
-	// package database".
+	// Unknown says what could not be told, a sentence each: "no package database; 1 program (/app): what is in it is not
+	// known from packages".
 	Unknown     []string `json:"unknown,omitempty"`
 	Fingerprint string   `json:"fingerprint"` // "sha256:..." of merged content and normalised config
 	Size        int64    `json:"size"`        // compressed bytes of all layers
@@ -96,7 +96,7 @@ type OS struct {
 
 // Package is one installed package.
 type Package struct {
-	Type          string `json:"type"` // Deb, APK or RPM: as in package URLs
+	Type          string `json:"type"` // Deb, APK, RPM, or of a library Golang, Maven, NPM or PyPI: as in package URLs
 	Name          string `json:"name"`
 	Version       string `json:"version"`
 	Architecture  string `json:"architecture"`

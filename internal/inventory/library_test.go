@@ -196,6 +196,10 @@ func TestHostileLibraries(t *testing.T) {
 	for i := range maxDescribed + 1 {
 		many = append(many, fmt.Sprintf("%d/pom.properties", i), pom("g", fmt.Sprint(i), "1"))
 	}
+	long := []string{pomAt, pom("g", "a", "1.0")}
+	for i := range 300 {
+		long = append(long, fmt.Sprint(i, strings.Repeat("x", 60_000)), "")
+	}
 	for _, c := range []struct {
 		name, at, content string
 		libraries         int
@@ -203,6 +207,7 @@ func TestHostileLibraries(t *testing.T) {
 	}{
 		{"no archive", "x.jar", strings.Repeat("no archive ", 10), 0, "1 file could not be read (/x.jar: zip: not a valid zip file)"},
 		{"cut off", "x.jar", deep[:len(deep)/2], 0, "zip: not a valid zip file"},
+		{"a list of files that is long", "x.jar", zipOf(t, long...), 0, "its list of files is too long"},
 		{"nested too deep", "x.jar", deep, 0, "nested more than 4 deep"},
 		{"a description of zeros", "x.jar", zipOf(t, pomAt, zeros, "a/pom.properties", pom("g", "b", "1")), 1, ""},
 		{"too many in one", "x.jar", zipOf(t, many...), maxDescribed, "it has more than 2000 libraries"},

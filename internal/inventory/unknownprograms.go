@@ -2,7 +2,7 @@ package inventory
 
 import "crypto/sha256"
 
-// opaque is a program of which nothing is known, under all its names.
+// opaqueProgram is a program of which nothing is known, under all its names.
 type opaqueProgram struct {
 	names  []string
 	golang string // "Go 1.22.1" when Go built it
