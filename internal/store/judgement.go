@@ -19,7 +19,15 @@ type Judgement struct {
 	Since   int64  // since when the outcome is this one
 	Next    int64  // when it may change by itself; 0: it does not
 	Tally   []Tally
+	Uses    []ExceptionUse
 	Body    string // the verdict in JSON
+}
+
+// ExceptionUse says what an exception does to the findings of a digest.
+type ExceptionUse struct {
+	Exception string `json:"exception"`         // its id
+	Excuses   int    `json:"excuses,omitempty"` // findings
+	Would     int    `json:"would,omitempty"`   // findings that it would excuse, were it approved and not expired
 }
 
 // Tally counts findings of one verdict that are alike.
@@ -32,19 +40,27 @@ type Tally struct {
 }
 
 const (
-	judgedColumns    = `digest, image, outcome, basis, at, since, next, tally`
+	judgedColumns    = `digest, image, outcome, basis, at, since, next, tally, uses`
 	judgementColumns = judgedColumns + `, body`
 )
 
 func scanJudged(row interface{ Scan(...any) error }, more ...any) (j Judgement, err error) {
-	var tally string
-	if err := row.Scan(append([]any{&j.Digest, &j.Image, &j.Outcome, &j.Basis, &j.At, &j.Since, &j.Next, &tally}, more...)...); err != nil || tally == "" {
+	var tally, uses string
+	if err := row.Scan(append([]any{&j.Digest, &j.Image, &j.Outcome, &j.Basis, &j.At, &j.Since, &j.Next, &tally, &uses}, more...)...); err != nil {
 		return j, err
 	}
-	if err := json.Unmarshal([]byte(tally), &j.Tally); err != nil {
-		return j, fmt.Errorf("tally of %s: %w", j.Digest, err)
+	return j, errors.Join(counted(j.Digest, tally, &j.Tally), counted(j.Digest, uses, &j.Uses))
+}
+
+// counted reads what was counted of a verdict; empty text: nothing was.
+func counted(digest, text string, into any) error {
+	if text == "" {
+		return nil
 	}
-	return j, nil
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		return fmt.Errorf("what was counted of %s: %w", digest, err)
+	}
+	return nil
 }
 
 func scanJudgement(row interface{ Scan(...any) error }) (Judgement, error) {
@@ -61,6 +77,10 @@ func SaveJudgement(ctx context.Context, q Querier, j Judgement) (before string, 
 	if err != nil {
 		return "", err
 	}
+	uses, err := json.Marshal(j.Uses)
+	if err != nil {
+		return "", err
+	}
 	err = whole(ctx, q, func(q Querier) error {
 		old, found, err := GetJudgement(ctx, q, j.Digest)
 		if err != nil {
@@ -71,10 +91,10 @@ func SaveJudgement(ctx context.Context, q Querier, j Judgement) (before string, 
 			j.Since = old.Since
 		}
 		before = old.Outcome
-		_, err = q.Exec(ctx, `INSERT INTO judgement(`+judgementColumns+`) VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9)
+		_, err = q.Exec(ctx, `INSERT INTO judgement(`+judgementColumns+`) VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)
 			ON CONFLICT(digest) DO UPDATE SET image=excluded.image, outcome=excluded.outcome, basis=excluded.basis, at=excluded.at,
-			since=excluded.since, next=excluded.next, tally=excluded.tally, body=excluded.body`,
-			j.Digest, j.Image, j.Outcome, j.Basis, j.At, j.Since, j.Next, string(tally), j.Body)
+			since=excluded.since, next=excluded.next, tally=excluded.tally, uses=excluded.uses, body=excluded.body`,
+			j.Digest, j.Image, j.Outcome, j.Basis, j.At, j.Since, j.Next, string(tally), string(uses), j.Body)
 		return err
 	})
 	return before, err
@@ -97,6 +117,15 @@ func Judged(ctx context.Context, q Querier) (map[string]Judgement, error) {
 		out[j.Digest] = j
 	}
 	return out, err
+}
+
+// JudgementBefore returns the last verdict on another digest of an image; found is false when there is none.
+func JudgementBefore(ctx context.Context, q Querier, image, digest string) (j Judgement, found bool, err error) {
+	j, err = scanJudgement(q.QueryRow(ctx, `SELECT `+judgementColumns+` FROM judgement WHERE image=$1 AND digest<>$2 ORDER BY at DESC, digest LIMIT 1`, image, digest))
+	if errors.Is(err, ErrNoRows) {
+		return j, false, nil
+	}
+	return j, err == nil, err
 }
 
 // Scanned is what another scanner said of a digest.

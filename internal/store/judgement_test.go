@@ -53,6 +53,29 @@ func TestJudgement(t *testing.T) {
 	})
 }
 
+func TestWhatExceptionsDo(t *testing.T) {
+	storetest.Both(t, func(t *testing.T, st *store.Store) {
+		uses := []store.ExceptionUse{{Exception: "EX-1", Excuses: 2}, {Exception: "ACME-1", Would: 1}}
+		for i, j := range []store.Judgement{{Digest: "sha256:a", Uses: uses[1:]}, {Digest: "sha256:a", Uses: uses}, {Digest: "sha256:b"}} {
+			j.Image, j.Outcome, j.At = "base/debian", "pass", int64(i)
+			if _, err := store.SaveJudgement(t.Context(), st.Q(), j); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all, err := store.Judged(t.Context(), st.Q())
+		if err != nil || len(all) != 2 || !reflect.DeepEqual(all["sha256:a"].Uses, uses) || len(all["sha256:b"].Uses) != 0 {
+			t.Errorf("%+v, %v", all, err)
+		}
+		before, found, err := store.JudgementBefore(t.Context(), st.Q(), "base/debian", "sha256:b")
+		if err != nil || !found || before.Digest != "sha256:a" || !reflect.DeepEqual(before.Uses, uses) {
+			t.Errorf("before: %+v %v %v", before, found, err)
+		}
+		if _, found, err := store.JudgementBefore(t.Context(), st.Q(), "base/other", "sha256:b"); err != nil || found {
+			t.Errorf("before the first: %v %v", found, err)
+		}
+	})
+}
+
 func TestScanned(t *testing.T) {
 	storetest.Both(t, func(t *testing.T, st *store.Store) {
 		for _, s := range []store.Scanned{{"sha256:a", "trivy", 1, "", "{}"}, {"sha256:a", "grype", 1, "no such program", ""}, {"sha256:b", "trivy", 1, "", "{}"}, {"sha256:a", "trivy", 2, "killed", ""}} {

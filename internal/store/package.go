@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 
@@ -62,6 +63,9 @@ func list(ctx context.Context, q Querier, inv, was *inventory.Inventory) error {
 			return fmt.Errorf("packages of %s: %w", digest, err)
 		}
 	}
+	if err := writeTypes(ctx, q, id, rows); err != nil {
+		return fmt.Errorf("types of the packages of %s: %w", digest, err)
+	}
 	_, err := q.Exec(ctx, `INSERT INTO listed(id, digest, packages, layers, unknown, os, os_version) VALUES($1,$2,$3,$4,$5,$6,$7)
 		ON CONFLICT(id) DO UPDATE SET packages=excluded.packages, layers=excluded.layers, unknown=excluded.unknown, os=excluded.os, os_version=excluded.os_version`,
 		id, digest, len(inv.Packages), len(inv.DiffIDs), len(inv.Unknown), inv.OS.ID, inv.OS.Version)
@@ -98,6 +102,25 @@ func writePackages(ctx context.Context, q Querier, id int64, rows []packageRow) 
 	_, err := q.Exec(ctx, `INSERT INTO package_in(package, listed, layer, held, owned) VALUES `+tuples(len(rows), 5)+`
 		ON CONFLICT(package, listed) DO UPDATE SET layer=excluded.layer, held=excluded.held, owned=excluded.owned`, in...)
 	return err
+}
+
+// writeTypes counts an inventory's packages by type, in the place of what was counted before.
+func writeTypes(ctx context.Context, q Querier, id int64, rows []packageRow) error {
+	if _, err := q.Exec(ctx, `DELETE FROM listed_type WHERE listed=$1`, id); err != nil {
+		return err
+	}
+	count := map[string]int{}
+	for _, r := range rows {
+		if !r.owned {
+			count[r.Type]++
+		}
+	}
+	for _, t := range slices.Sorted(maps.Keys(count)) {
+		if _, err := q.Exec(ctx, `INSERT INTO listed_type(listed, type, packages) VALUES($1,$2,$3)`, id, t, count[t]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func bit(b bool) int {
@@ -287,6 +310,35 @@ func Listed(ctx context.Context, q Querier) (map[string]Contents, error) {
 	for _, r := range rows {
 		out[r.digest] = r.Contents
 	}
+	return out, err
+}
+
+// System is what the packages of a listed inventory are of.
+type System struct {
+	OS    inventory.OS   // without its codename
+	Types map[string]int // how many packages of each type, without libraries that the distribution owns
+}
+
+// Systems returns those of all listed inventories, by digest.
+func Systems(ctx context.Context, q Querier) (map[string]System, error) {
+	out := map[string]System{}
+	_, err := Collect(ctx, q, func(row interface{ Scan(...any) error }) (_ struct{}, err error) {
+		var digest, family string
+		var os inventory.OS
+		var n int
+		if err := row.Scan(&digest, &os.ID, &os.Version, &family, &n); err != nil {
+			return struct{}{}, err
+		}
+		s, ok := out[digest]
+		if !ok {
+			s = System{OS: os, Types: map[string]int{}}
+			out[digest] = s
+		}
+		if n > 0 {
+			s.Types[family] = n
+		}
+		return struct{}{}, nil
+	}, `SELECT l.digest, l.os, l.os_version, COALESCE(t.type, ''), COALESCE(t.packages, 0) FROM listed l LEFT JOIN listed_type t ON t.listed=l.id`)
 	return out, err
 }
 

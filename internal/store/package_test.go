@@ -285,3 +285,24 @@ func BenchmarkHoldings(b *testing.B) {
 		})
 	}
 }
+
+// What a listed inventory's packages are of is counted anew when it is read anew.
+func TestSystems(t *testing.T) {
+	storetest.Both(t, func(t *testing.T, st *store.Store) {
+		a := inventoryOf("a", libssl("1", 0), inventory.Package{Type: inventory.Golang, Name: "stdlib", Version: "go1.26"}, inventory.Package{Type: inventory.PyPI, Name: "six", Version: "1", Owner: "python3-six"})
+		a.OS = inventory.OS{ID: "debian", Version: "12", Codename: "bookworm"}
+		save(t, st.Q(), "a", a)
+		save(t, st.Q(), "empty", inventoryOf("empty"))
+		check := func(want string) {
+			t.Helper()
+			all, err := store.Systems(t.Context(), st.Q())
+			if err != nil || len(all) != 2 || fmt.Sprint(all[hash("a").String()]) != want || fmt.Sprint(all[hash("empty").String()]) != "{{  } map[]}" {
+				t.Errorf("%v, %v", all, err)
+			}
+		}
+		check("{{debian 12 } map[deb:1 golang:1]}")
+		a.Packages = append(a.Packages[:1], libssl("2", 0))
+		save(t, st.Q(), "a", a)
+		check("{{debian 12 } map[deb:2]}")
+	})
+}
