@@ -56,7 +56,9 @@ func (e *Engine) Build(ctx context.Context, r build.Request) (*build.Result, err
 	a := &attempt{engine: e, request: r, redactor: secrets, progress: newProgress(r.Progress, cancel, secrets)}
 	res, err := a.run(solveCtx)
 	if err != nil || a.progress.half != nil {
-		return nil, secrets.error(a.failure(ctx, err))
+		err = a.failure(ctx, err)
+		a.makeRoom(ctx, err)
+		return nil, secrets.error(err)
 	}
 	return res, nil
 }

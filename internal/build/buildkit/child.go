@@ -105,7 +105,6 @@ func Child(args []string) error {
 		return err
 	}
 	go reapForever(ctx)
-	go keepReserve(ctx, c.Root)
 	syscall.Umask(0) // files in images have the modes their authors gave them
 	return serve(ctx, c)
 }

@@ -7,16 +7,21 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/moby/buildkit/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"github.com/opencontainers/go-digest"
 	"google.golang.org/grpc/codes"
 
 	"rebuilder/internal/build"
 )
+
+const pruneTimeout = 10 * time.Second
 
 // errClosed ends the builds in flight when the engine is closed.
 var errClosed = errors.New("the build engine was closed")
@@ -81,6 +86,18 @@ func (a *attempt) outOfMemory(err error, exitCode int) string {
 		return ""
 	}
 	return fmt.Sprintf(": it was killed, as what takes more memory than a step's limit is (%s; raise memory in the catalog)", humanize.IBytes(uint64(limit)))
+}
+
+// makeRoom has an engine whose disk a build has filled throw away at once what nobody uses any more: by itself it does so
+// once a minute, and fails every build until then.
+func (a *attempt) makeRoom(ctx context.Context, err error) {
+	e := new(build.Error)
+	if !errors.As(err, &e) || !strings.Contains(strings.ToLower(e.Reason+strings.Join(e.Log, "\n")), syscall.ENOSPC.Error()) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(bklog.WithLogger(context.WithoutCancel(ctx), silent()), pruneTimeout)
+	defer cancel()
+	_ = a.engine.client.Prune(ctx, nil, client.WithFilter([]string{"id==none"})) // of the cache nothing; the build has failed anyway
 }
 
 func firstLine(err error) string {
