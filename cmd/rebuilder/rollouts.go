@@ -141,7 +141,7 @@ func (p *printer) nodeMore(n api.Node) []string {
 		}
 		out = append(out, s)
 	}
-	out = append(out, n.Missing...)
+	out = append(append(out, n.Missing...), n.Checks...)
 	if !n.Ended && n.Who != "" {
 		out = append(out, "can act: "+n.Who)
 	}

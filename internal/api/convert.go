@@ -78,7 +78,7 @@ func orEmpty(s []string) []string {
 func nodeOf(n store.Node) Node {
 	out := Node{Rollout: n.Rollout, Image: n.Image, Kind: n.Kind, Tier: n.Tier, State: string(n.State), Sentence: sentence(n), Then: then(n), Since: at(n.Since), Next: at(n.Next),
 		Who: n.Who, Attempt: n.Attempt, Action: string(n.Detail.Step.Action), Reasons: n.Detail.Step.Reasons, Before: n.Before, After: n.After, Build: n.Detail.Build,
-		URL: n.Detail.URL, Number: n.Detail.Number, Missing: n.Detail.Missing, Proven: n.Detail.Proven, Ended: n.State.Ended()}
+		URL: n.Detail.URL, Number: n.Detail.Number, Missing: n.Detail.Missing, Proven: n.Detail.Proven, Checks: checks(n.Detail.Evidence), Ended: n.State.Ended()}
 	for _, c := range n.Detail.Changes {
 		out.Changes = append(out.Changes, Change(c))
 	}

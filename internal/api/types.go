@@ -302,6 +302,7 @@ type Node struct {
 	Changes  []Change  `json:"changes,omitempty"`
 	Missing  []string  `json:"missing,omitempty"` // patches that the rebuild did not take
 	Proven   bool      `json:"proven,omitempty"`  // by layers
+	Checks   []string  `json:"checks,omitempty"`  // what came of judging, testing and trying it, a sentence each
 	Ended    bool      `json:"ended"`
 }
 

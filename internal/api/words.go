@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"rebuilder/internal/graph"
 	"rebuilder/internal/store"
 )
 
@@ -70,6 +71,9 @@ func then(n store.Node) string {
 	case store.NotTaken:
 		return "planned again when its recipe, parents or packages change"
 	case store.Blocked:
+		if n.Kind == string(graph.Base) {
+			return "tried again after a while, or when its recipe, parents or packages change"
+		}
 		return "waits for a person"
 	}
 	return ""
