@@ -45,6 +45,9 @@ type Request struct {
 	// would go back to what was there before.
 	Fresh string
 
+	// Uncached takes no step from a cache: for recipes whose steps are not all in their text, where they could be keyed.
+	Uncached bool
+
 	Repository string // where to push, without tag: "127.0.0.1:5000/base/debian"
 	// SourceDateEpoch makes timestamps reproducible; zero leaves them.
 	SourceDateEpoch time.Time

@@ -227,6 +227,7 @@ func (o *Observer) Base(ctx context.Context, c *catalog.Catalog, b catalog.Base)
 		return none, now, err
 	}
 	in := l.inputs(b, f)
+	in.Uncached = r.uncached
 	in.Epoch = epoch.UTC().Truncate(time.Second)
 	return in, now, ctx.Err()
 }

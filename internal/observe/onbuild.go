@@ -2,10 +2,12 @@ package observe
 
 import (
 	"fmt"
+	"strings"
 
 	"rebuilder/internal/catalog"
 	"rebuilder/internal/dockerfile"
 	"rebuilder/internal/inventory"
+	"rebuilder/internal/plan"
 )
 
 // fire reads a recipe again with the ONBUILDs of what it is built on, once: of says what is inside a parent, nil where that
@@ -19,6 +21,7 @@ func (r *recipe) fire(known names, b catalog.Base, of func(parent string) *inven
 	for _, p := range r.parents {
 		if inv := of(p.Name); inv != nil && len(inv.OnBuild) > 0 {
 			triggers[p.Reference] = inv.OnBuild
+			r.triggered(p, inv.OnBuild)
 		}
 	}
 	r.fired = true
@@ -27,6 +30,18 @@ func (r *recipe) fire(known names, b catalog.Base, of func(parent string) *inven
 	}
 	r.madeFrom(known, b, triggers)
 	return true
+}
+
+// triggered notes an ONBUILD that runs something. It is in no recipe's text, where its step could be keyed by the state of
+// the package repositories: the build is made without a cache, all of it.
+func (r *recipe) triggered(p plan.Parent, onBuild []string) {
+	for _, instruction := range onBuild {
+		if word, _, _ := strings.Cut(strings.TrimSpace(instruction), " "); strings.EqualFold(word, "RUN") {
+			r.uncached = true
+			r.doubt = fmt.Sprintf("%s brings an ONBUILD RUN: everything is run again", p.Name)
+			return
+		}
+	}
 }
 
 // fired reads the recipes again on whose parents ONBUILDs wait. Somebody else's image may name whatever it likes in them:

@@ -207,6 +207,12 @@ func TestONBUILDsOfParents(t *testing.T) {
 	if got := parents(seen, "base/debian"); got != want {
 		t.Fatalf("parents %s, want %s", got, want)
 	}
+	if got := seen.Facts.Bases["base/debian"].Doubt; got != "upstream/debian brings an ONBUILD RUN: everything is run again" {
+		t.Errorf("doubt %q", got)
+	}
+	if in, _, err := w.obs.Base(t.Context(), c, c.Bases[0]); err != nil || !in.Uncached {
+		t.Errorf("inputs %+v, %v", in, err)
+	}
 	if got := seen.Graph.Affected("upstream/tools"); !slices.Equal(got, []string{"base/debian", "base/python"}) {
 		t.Errorf("affected %q", got)
 	}

@@ -33,6 +33,7 @@ type recipe struct {
 	unwatched []string // "ubuntu:24.04 (Dockerfile:1)"
 	problem   string
 	doubt     string // why more of its steps are run again for a patch than those that install packages
+	uncached  bool   // it is built without a cache
 	fired     bool   // the ONBUILDs of its parents are known, and count
 }
 

@@ -223,6 +223,8 @@ type Inputs struct {
 	Parents  []Pinned `json:"parents"`
 	// Fresh is what the last fresh build is known by, or the one that this is; empty: there was none.
 	Fresh string `json:"fresh,omitempty"`
+	// Uncached builds take no step from the cache: not all of them can be keyed by State.
+	Uncached bool `json:"uncached,omitempty"`
 	// Epoch is the time of the newest of all inputs that have one, which times in the image are bounded by; zero: none has.
 	// It is told by the others, and not part of the key.
 	Epoch time.Time `json:"epoch,omitzero"`

@@ -103,7 +103,7 @@ func (r *Runner) request(b catalog.Base, o order) (build.Request, error) {
 	c := r.catalog()
 	req := build.Request{
 		Image: b.Name, Dir: b.Context, Dockerfile: b.Dockerfile, Target: b.Target, Args: b.Args, Platform: b.Platform, Labels: b.Labels,
-		Pins: pins(o.Inputs), RepositoryState: o.Inputs.State, Fresh: o.Inputs.Fresh, Repository: b.Image, SourceDateEpoch: o.Inputs.Epoch,
+		Pins: pins(o.Inputs), RepositoryState: o.Inputs.State, Fresh: o.Inputs.Fresh, Uncached: o.Inputs.Uncached, Repository: b.Image, SourceDateEpoch: o.Inputs.Epoch,
 		Limits: r.limits(b), Network: build.Network(cmp.Or(b.Network, c.Builder.Network)), RecordNetwork: c.Builder.RecordNetwork,
 		Reproducible: b.Reproducible, Affinity: affinity(o.Inputs),
 	}

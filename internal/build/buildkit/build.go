@@ -265,6 +265,9 @@ func frontendAttrs(r build.Request) map[string]string {
 	if r.Platform != "" {
 		attrs["platform"] = r.Platform
 	}
+	if r.Uncached {
+		attrs["no-cache"] = "" // of all stages: of one it would ship stale images
+	}
 	if !r.SourceDateEpoch.IsZero() {
 		attrs["build-arg:SOURCE_DATE_EPOCH"] = strconv.FormatInt(r.SourceDateEpoch.Unix(), 10)
 	}

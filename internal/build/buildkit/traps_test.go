@@ -34,6 +34,7 @@ import (
 //	a layer whose times could not be bounded is only in the engine's log                           TestYounger
 //	no-cache of one stage makes an image that is stale                                             TestTraps, TestRepositoryState
 //	no-cache of a stage without a name does nothing                                                TestTraps
+//	what a parent's ONBUILD runs is in no Dockerfile, where it could be keyed                      TestTraps
 //	what a secret holds is in no cache key                                                         TestTraps, TestRepositoryState
 //	files of one size and time are taken for the same                                              TestBuild, TestRepositoryState
 //	of steps from the cache nobody knows what they fetched                                         TestNetwork
@@ -62,6 +63,7 @@ func TestTraps(t *testing.T) {
 	t.Run("times in layers", p.timesInLayers)
 	t.Run("no-cache of one stage", p.noCacheOfOneStage)
 	t.Run("no-cache of a stage without a name", p.noCacheOfNoName)
+	t.Run("a parent's ONBUILD RUN", p.onBuildRun)
 	t.Run("a secret's value", p.secretsValue)
 	t.Run("another platform", p.anotherPlatform)
 	t.Run("what was imported", p.whatWasImported)
@@ -371,4 +373,23 @@ func (p plain) endOfAContext(t *testing.T) {
 	_, err := p.solve(ctx, t, dockerfile, nil)
 	trapped(t, err != nil && !errors.Is(err, context.Canceled), "a cancelled solve returns context.Canceled")
 	// Ours does: see TestCancel.
+}
+
+// onBuildRun: a step that a parent brings is in no recipe's text, where it could be keyed.
+func (p plain) onBuildRun(t *testing.T) {
+	const child = "FROM REG/plain:onbuild\nRUN cat /random > /later\n"
+	_, _ = p.built(t, "FROM REG/base/busybox:1\nONBUILD RUN cat /proc/sys/kernel/random/uuid > /random\n", func(o *client.SolveOpt) {
+		o.Exports[0].Attrs = map[string]string{"name": p.w.registry + "/plain:onbuild", "push": "true"}
+	})
+	r := p.w.request(p.w.context(t, child))
+	r.RepositoryState = "one"
+	_, one := p.w.build(t, r)
+	r.RepositoryState = "two"
+	_, two := p.w.build(t, r)
+	trapped(t, one["random"] == two["random"], "the step of a parent's ONBUILD is keyed by the state")
+	r.Uncached = true
+	_, three := p.w.build(t, r)
+	if three["random"] == two["random"] || three["later"] != three["random"] {
+		t.Errorf("%q after %q, then %q: a step came from the cache", three["random"], two["random"], three["later"])
+	}
 }
