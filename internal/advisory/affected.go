@@ -22,11 +22,19 @@ type Hit struct {
 	Version      string
 	Architecture string
 	Source       string // the source package
-	Layer        int    // index in the inventory's layers
+	PURL         string
+	Layer        int // index in the inventory's layers
 	// FixedIn is the first version with the fix, of the source where records name sources; empty: no patch yet.
 	FixedIn string
 	// Unknown says why it cannot be told whether the package is hit; empty: it is.
 	Unknown string
+
+	sourceVersion string
+}
+
+// Fixes says that a newer version of the package has the fix. Where there is none, and where it cannot be told, it is false.
+func (h Hit) Fixes(newer string) bool {
+	return fixes(h.Type, h.Version, h.sourceVersion, newer, h.FixedIn)
 }
 
 // verdict is what records say of one package.
@@ -67,7 +75,7 @@ func (b *Book) Affected(ctx context.Context, id string) ([]Hit, error) {
 		return cmp.Or(cmp.Compare(a.Digest, b.Digest), cmp.Compare(a.Package, b.Package), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Architecture, b.Architecture), cmp.Compare(a.Type, b.Type), cmp.Compare(len(a.Unknown), len(b.Unknown)))
 	})
 	return slices.CompactFunc(hits, func(a, b Hit) bool {
-		a.FixedIn, a.Ecosystem, a.Unknown = b.FixedIn, b.Ecosystem, b.Unknown // a record for all releases, and one for this
+		a.FixedIn, a.Ecosystem, a.Unknown, a.sourceVersion = b.FixedIn, b.Ecosystem, b.Unknown, b.sourceVersion // a record for all releases, and one for this
 		return a == b
 	}), nil
 }
@@ -102,7 +110,12 @@ func holders(ctx context.Context, q store.Querier, eco, name string, records []a
 			continue
 		}
 		v := verdicts[h.Package]
-		out = append(out, Hit{Digest: h.Digest, Ecosystem: eco, Type: h.Type, Package: h.Name, Version: h.Version, Architecture: h.Architecture, Source: h.Source, Layer: h.Layer, FixedIn: v.fix, Unknown: v.unknown})
+		hit := Hit{Digest: h.Digest, Ecosystem: eco, Type: h.Type, Package: h.Name, Version: h.Version, Architecture: h.Architecture, Source: h.Source, Layer: h.Layer, FixedIn: v.fix, Unknown: v.unknown,
+			PURL: purl(h.OS, inventory.Package{Type: h.Type, Name: h.Name, Version: h.Version, Architecture: h.Architecture}), sourceVersion: h.SourceVersion}
+		if !distributions[h.OS.ID].source {
+			hit.sourceVersion = h.Version // the fix is a version of the package itself
+		}
+		out = append(out, hit)
 	}
 	return out, nil
 }

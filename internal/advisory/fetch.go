@@ -44,7 +44,7 @@ type seen struct {
 var errSame = errors.New("not modified")
 
 // get asks for a file. It returns errSame when that is as was says.
-func (b *Book) get(ctx context.Context, address string, was seen) (*http.Response, error) {
+func get(ctx context.Context, client *http.Client, address string, was seen) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, fmt.Errorf("GET %s: not an address", shown(address))
@@ -55,7 +55,7 @@ func (b *Book) get(ctx context.Context, address string, was seen) (*http.Respons
 	if was.LastModified != "" {
 		req.Header.Set("If-Modified-Since", was.LastModified)
 	}
-	resp, err := b.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("GET %s: %w", shown(address), plain(err))
 	}
@@ -97,8 +97,8 @@ func validators(h http.Header) seen {
 }
 
 // read returns a file of at most limit bytes, and what it is known by from now on.
-func (b *Book) read(ctx context.Context, address string, was seen, limit int64) ([]byte, seen, error) {
-	resp, err := b.get(ctx, address, was)
+func read(ctx context.Context, client *http.Client, address string, was seen, limit int64) ([]byte, seen, error) {
+	resp, err := get(ctx, client, address, was)
 	if err != nil {
 		return nil, was, err
 	}
@@ -112,7 +112,7 @@ func (b *Book) read(ctx context.Context, address string, was seen, limit int64) 
 
 // download brings a file to disk for as long as use takes.
 func (b *Book) download(ctx context.Context, address string, was seen, use func(path string) error) (seen, error) {
-	resp, err := b.get(ctx, address, was)
+	resp, err := get(ctx, b.client, address, was)
 	if err != nil {
 		return was, err
 	}

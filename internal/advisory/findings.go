@@ -111,8 +111,7 @@ func typeOf(p inventory.Package) string { return cmp.Or(p.Type, inventory.Deb) }
 
 // match finds the records that hit the packages of one type.
 func (m *matching) match(ctx context.Context, family string) error {
-	e, why := of(m.inv.OS, family)
-	c := Coverage{Type: family, Ecosystem: e.name, Why: why}
+	c, e := m.covers(m.inv.OS, family)
 	byName := map[string][]inventory.Package{}
 	for _, p := range m.inv.Packages {
 		if typeOf(p) != family || p.Owner != "" { // a library that the distribution owns has the distribution's advisories
@@ -124,15 +123,6 @@ func (m *matching) match(ctx context.Context, family string) error {
 	}
 	if c.Packages == 0 {
 		return nil
-	}
-	at, ok := m.asOf[e.name]
-	if o, has := m.asOf[e.bare]; has {
-		at, ok = max(at, o), true
-	}
-	if e.name != "" && ok {
-		c.Covered, c.AsOf = true, moment(at)
-	} else if why == "" {
-		c.Why = "no source has advisories for " + e.name
 	}
 	m.coverage = append(m.coverage, c)
 	if !c.Covered {
@@ -150,6 +140,33 @@ func (m *matching) match(ctx context.Context, family string) error {
 		}
 	}
 	return nil
+}
+
+// covers says what is known of the advisories for packages of a type of an operating system.
+func (m *matching) covers(os inventory.OS, family string) (c Coverage, e ecosystem) {
+	e, why := of(os, family)
+	c = Coverage{Type: family, Ecosystem: e.name, Why: why}
+	at, ok := m.asOf[e.name]
+	if o, has := m.asOf[e.bare]; has {
+		at, ok = max(at, o), true
+	}
+	switch {
+	case e.name != "" && ok:
+		c.Covered, c.AsOf = true, moment(at)
+	case why == "":
+		c.Why = "no source has advisories for " + e.name
+	}
+	return c, e
+}
+
+// Covers returns what says, for packages of a type of an operating system, whether anything is known of their advisories.
+func (b *Book) Covers(ctx context.Context) (func(os inventory.OS, family string) Coverage, error) {
+	m := &matching{q: b.store.Q()}
+	err := m.sources(ctx)
+	return func(os inventory.OS, family string) Coverage {
+		c, _ := m.covers(os, family)
+		return c
+	}, err
 }
 
 // knownAs is the name and version by which records know a package.

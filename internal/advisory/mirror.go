@@ -47,7 +47,7 @@ func (l *look) fromURL(ctx context.Context) error {
 
 // ecosystem reads one directory of a mirror: its list says which records there are, and since when each is as it is.
 func (l *look) ecosystem(ctx context.Context, name string) error {
-	list, now, err := l.b.read(ctx, l.address(name, "modified_id.csv"), l.was.Files[name], maxIndex)
+	list, now, err := read(ctx, l.b.client, l.address(name, "modified_id.csv"), l.was.Files[name], maxIndex)
 	if errors.Is(err, errSame) {
 		l.in.keep(name)
 		l.next.Files[name] = now
@@ -116,7 +116,7 @@ func (l *look) singly(ctx context.Context, name string, missing map[string]strin
 			l.b.log.InfoContext(ctx, "more advisories changed than are read at once", "source", l.s.Name, "ecosystem", name, "left", len(missing)-n)
 			return false, nil
 		}
-		raw, _, err := l.b.read(ctx, l.address(name, id+".json"), seen{}, maxRecord)
+		raw, _, err := read(ctx, l.b.client, l.address(name, id+".json"), seen{}, maxRecord)
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}

@@ -132,13 +132,18 @@ func fixedBy(image string, known []fixable, offered map[string][]plan.Patch) (ou
 	return out
 }
 
-// in says that a patch has the fix. The fix is a version of the source: where the package has other versions than its
-// source, nothing can be told by it. The patch is a reason of its own to rebuild, so nothing is lost.
+// in says that a patch has the fix. Where that cannot be told nothing is lost: the patch is a reason of its own to rebuild.
 func (f fixable) in(p plan.Patch) bool {
-	if cmp.Or(p.Type, inventory.Deb) != f.family || rebuilt(f.Version) != f.sourceVersion {
+	return cmp.Or(p.Type, inventory.Deb) == f.family && fixes(f.family, f.Version, f.sourceVersion, p.To, f.FixedIn)
+}
+
+// fixes says that a newer version of a package has a fix. The fix is a version of the source: where the package has other
+// versions than its source, nothing can be told by it.
+func fixes(family, version, sourceVersion, newer, fix string) bool {
+	if fix == "" || rebuilt(version) != sourceVersion {
 		return false
 	}
-	c, err := patch.Compare(f.family, p.To, f.FixedIn)
+	c, err := patch.Compare(family, newer, fix)
 	return err == nil && c >= 0
 }
 

@@ -51,7 +51,7 @@ func Write(format string, r Report) (body []byte, mediaType string, err error) {
 		body, err = writeCycloneDX(r)
 		mediaType = "application/vnd.cyclonedx+json"
 	case OpenVEX:
-		body, err = writeOpenVEX(r)
+		body, err = WriteOpenVEX(r)
 		mediaType = "application/openvex+json"
 	case CSV:
 		body, err = writeCSV(r)

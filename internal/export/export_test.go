@@ -204,6 +204,31 @@ func TestCycloneDX(t *testing.T) {
 	}
 }
 
+// Several images are one document, and what is said of one is said of that only.
+func TestOpenVEXOfSeveral(t *testing.T) {
+	other := report()
+	other.Subject.Image, other.Subject.Digest = "base/node", "sha256:"+strings.Repeat("b", 64)
+	other.Verdict.Findings = other.Verdict.Findings[5:6]
+	body, err := export.WriteOpenVEX(report(), other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := export.ReadOpenVEX("own.json", bytes.NewReader(body), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := map[string]int{}
+	for _, s := range got.Statements {
+		of[strings.Join(s.Digests, " ")]++
+	}
+	if len(of) != 2 || of[digest] != 6 || of[other.Subject.Digest] != 1 {
+		t.Errorf("%v", of)
+	}
+	if _, err := export.WriteOpenVEX(); err == nil {
+		t.Error("a document about nothing was written")
+	}
+}
+
 // What is written is what the standard asks for, statement by statement, and says the same when it is read.
 func TestOpenVEX(t *testing.T) {
 	body := write(t, export.OpenVEX, report())
@@ -221,7 +246,10 @@ func TestOpenVEX(t *testing.T) {
 		t.Fatal(err)
 	}
 	status := map[string]policy.StatementStatus{}
-	for _, s := range got {
+	if got.ID != doc.ID || got.Version != 1 || got.Author != "rebuilder" {
+		t.Errorf("%q, version %d, of %q", got.ID, got.Version, got.Author)
+	}
+	for _, s := range got.Statements {
 		if !slices.Equal(s.Digests, []string{digest}) || len(s.Images) > 0 || !s.At.Equal(at) {
 			t.Errorf("%+v", s)
 		}

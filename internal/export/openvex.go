@@ -3,6 +3,8 @@ package export
 import (
 	"bytes"
 	"cmp"
+	"errors"
+	"slices"
 	"strings"
 
 	"github.com/openvex/go-vex/pkg/vex"
@@ -52,12 +54,28 @@ func action(f policy.Judged) string {
 	return vex.NoActionStatementMsg
 }
 
-// writeOpenVEX writes an OpenVEX document about the image's digest, its packages as subcomponents.
-func writeOpenVEX(r Report) ([]byte, error) {
-	at := r.At.UTC()
+// WriteOpenVEX writes one OpenVEX document about the digests of some images, their packages as subcomponents.
+func WriteOpenVEX(reports ...Report) ([]byte, error) {
+	if len(reports) == 0 {
+		return nil, errors.New("an OpenVEX document is about one image at least")
+	}
+	at := slices.MaxFunc(reports, func(a, b Report) int { return a.At.Compare(b.At) }).At.UTC()
 	doc := vex.VEX{Metadata: vex.Metadata{
-		Context: vex.ContextLocator(), Author: tool, AuthorRole: "image builder", Version: 1, Timestamp: &at, Tooling: strings.TrimSpace(tool + " " + r.Version),
+		Context: vex.ContextLocator(), Author: tool, AuthorRole: "image builder", Version: 1, Timestamp: &at, Tooling: strings.TrimSpace(tool + " " + reports[0].Version),
 	}, Statements: []vex.Statement{}}
+	for _, r := range reports {
+		doc.Statements = append(doc.Statements, statements(r)...)
+	}
+	if _, err := doc.GenerateCanonicalID(); err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	err := doc.ToJSON(&out)
+	return out.Bytes(), err
+}
+
+// statements are what a verdict says of the vulnerabilities of one image.
+func statements(r Report) (out []vex.Statement) {
 	places := map[string]int{}
 	for _, f := range r.Verdict.Findings {
 		if f.Kind != policy.Vulnerability {
@@ -67,21 +85,16 @@ func writeOpenVEX(r Report) ([]byte, error) {
 		key := strings.Join([]string{f.ID, string(o.status), o.justification, o.impact, o.action, strings.Join(f.Aliases, " ")}, "\x00")
 		i, ok := places[key]
 		if !ok {
-			i = len(doc.Statements)
+			i = len(out)
 			places[key] = i
-			doc.Statements = append(doc.Statements, statement(r, f, o))
+			out = append(out, statement(r, f, o))
 		}
 		if f.PURL != "" {
-			p := &doc.Statements[i].Products[0]
+			p := &out[i].Products[0]
 			p.Subcomponents = append(p.Subcomponents, vex.Subcomponent{Component: vex.Component{ID: f.PURL}})
 		}
 	}
-	if _, err := doc.GenerateCanonicalID(); err != nil {
-		return nil, err
-	}
-	var out bytes.Buffer
-	err := doc.ToJSON(&out)
-	return out.Bytes(), err
+	return out
 }
 
 func statement(r Report, f policy.Judged, o opinion) vex.Statement {

@@ -22,27 +22,35 @@ const (
 	maxProblems   = 20       // that are told
 )
 
-// ReadOpenVEX reads the statements of an OpenVEX document; name is what errors call it. A statement is about an image where a
+// Document is an OpenVEX document.
+type Document struct {
+	ID         string // its own, empty when it has none
+	Version    int
+	Author     string
+	Statements []policy.Statement // one for each product
+}
+
+// ReadOpenVEX reads an OpenVEX document; name is what errors call it. A statement is about an image where a
 // product of it is a package URL of an image ("pkg:oci/debian@sha256:...") or a digest, and about a package in any image where
 // it is that of a package. images turns a repository ("registry.example.com/base/debian") into names in the graph; nil: they
 // are called like that.
 //
 // A statement that is wrong, or about nothing that could be in an image, is left out and named in the error; the others are
-// returned beside it.
-func ReadOpenVEX(name string, r io.Reader, images func(repository string) []string) ([]policy.Statement, error) {
+// returned beside it. Without a document there is none of those, and no Version.
+func ReadOpenVEX(name string, r io.Reader, images func(repository string) []string) (Document, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return Document{}, fmt.Errorf("%s: %w", name, err)
 	}
 	if len(data) > maxDocument {
-		return nil, fmt.Errorf("%s: it has more than %d bytes", name, maxDocument)
+		return Document{}, fmt.Errorf("%s: it has more than %d bytes", name, maxDocument)
 	}
 	doc, err := vex.Parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: it is no OpenVEX document: %w", name, err)
+		return Document{}, fmt.Errorf("%s: it is no OpenVEX document: %w", name, err)
 	}
 	if !strings.HasPrefix(doc.Context, vex.Context) {
-		return nil, fmt.Errorf("%s: it is no OpenVEX document: its @context is %.100q, not %q", name, doc.Context, vex.ContextLocator())
+		return Document{}, fmt.Errorf("%s: it is no OpenVEX document: its @context is %.100q, not %q", name, doc.Context, vex.ContextLocator())
 	}
 	v := vexReader{author: cmp.Or(doc.Author, name), images: images}
 	for i := range doc.Statements {
@@ -50,7 +58,7 @@ func ReadOpenVEX(name string, r io.Reader, images func(repository string) []stri
 			v.problem(fmt.Errorf("%s: statement %d (%.100s): %w", name, i+1, vulnerabilityName(doc.Statements[i].Vulnerability), err))
 		}
 	}
-	return v.out, v.problems()
+	return Document{doc.ID, doc.Version, v.author, v.out}, v.problems()
 }
 
 type vexReader struct {

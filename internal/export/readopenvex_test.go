@@ -78,7 +78,8 @@ func TestReadOpenVEX(t *testing.T) {
 		{"too large", `"` + strings.Repeat("x", 33<<20) + `"`, nil, "more than"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := export.ReadOpenVEX("vex.json", strings.NewReader(c.doc), nil)
+			doc, err := export.ReadOpenVEX("vex.json", strings.NewReader(c.doc), nil)
+			got := doc.Statements
 			if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
 				t.Errorf("error %v, want %q", err, c.err)
 			}
@@ -98,7 +99,8 @@ func TestReadOpenVEXOfOurImages(t *testing.T) {
 		return nil
 	}
 	doc := document(stated(`{"@id":"pkg:oci/java?repository_url=registry.example.com/base/java"}`, notAffected), stated(`{"@id":"pkg:oci/other?repository_url=elsewhere.example.com/other"}`, notAffected))
-	got, err := export.ReadOpenVEX("vex.json", strings.NewReader(doc), images)
+	read, err := export.ReadOpenVEX("vex.json", strings.NewReader(doc), images)
+	got := read.Statements
 	if err == nil || !strings.Contains(err.Error(), "statement 2") {
 		t.Error(err)
 	}
@@ -125,7 +127,7 @@ func FuzzReadOpenVEX(f *testing.F) {
 	f.Add([]byte(`{"@context":"https://openvex.dev/ns","statements":[{},null]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, _ := export.ReadOpenVEX("x", strings.NewReader(string(data)), nil)
-		for _, s := range got {
+		for _, s := range got.Statements {
 			if len(s.Images) == 0 && len(s.Digests) == 0 && len(s.Packages) == 0 || s.Vulnerability == "" {
 				t.Errorf("%+v", s)
 			}

@@ -133,7 +133,7 @@ func (j *Judge) keep(ctx context.Context, s *Sheet, state string) error {
 		return err
 	}
 	k := store.Judgement{Digest: s.Subject.Digest, Image: s.Subject.Image, Outcome: string(s.Verdict.Outcome), Basis: state, At: s.At.UnixMilli(),
-		Tally: tally(s.Verdict), Body: string(body)}
+		Tally: tally(s.Verdict), Uses: uses(s.Verdict), Body: string(body)}
 	if !s.Verdict.Next.IsZero() {
 		k.Next = s.Verdict.Next.UnixMilli()
 	}
@@ -157,6 +157,30 @@ func tally(v policy.Verdict) (out []store.Tally) {
 			at[like], out = i, append(out, like)
 		}
 		out[i].Count++
+	}
+	return out
+}
+
+// uses counts what each exception does to a verdict's findings, or would, in the order in which they come first.
+func uses(v policy.Verdict) (out []store.ExceptionUse) {
+	at := map[string]int{}
+	use := func(e *policy.Exception) *store.ExceptionUse {
+		i, ok := at[e.ID]
+		if !ok {
+			i = len(out)
+			at[e.ID], out = i, append(out, store.ExceptionUse{Exception: e.ID})
+		}
+		return &out[i]
+	}
+	for _, f := range v.Findings {
+		if f.Outcome == policy.Excepted && f.Exception != nil {
+			use(f.Exception).Excuses++
+		}
+		for _, e := range []*policy.Exception{f.Expired, f.Asked} {
+			if e != nil {
+				use(e).Would++
+			}
+		}
 	}
 	return out
 }

@@ -1,7 +1,9 @@
 package judge
 
 import (
+	"cmp"
 	"context"
+	"iter"
 	"maps"
 	"strconv"
 	"strings"
@@ -18,42 +20,62 @@ import (
 // subject fills in what the catalog and the inventory say of an image.
 func (j *Judge) subject(c *catalog.Catalog, s policy.Subject, inv *inventory.Inventory) policy.Subject {
 	s.Digest, s.Platform, s.Created = inv.Digest.String(), inv.Platform, inv.Config.Created
+	return said(c, s.Image).of(s)
+}
+
+// saying is what the catalog says of an image; the zero saying is for one that it does not name.
+type saying struct {
+	kind   string
+	labels map[string]string
+	owner  string
+}
+
+// of is an image as the catalog has it.
+func (y saying) of(s policy.Subject) policy.Subject {
 	labels := maps.Clone(s.Labels)
 	if labels == nil {
 		labels = map[string]string{}
 	}
-	kind, own, owner := said(c, s.Image)
-	if kind != "" {
-		s.Kind = kind
-	}
-	maps.Copy(labels, own)
-	if owner != "" {
-		labels["owner"] = owner
+	s.Kind = cmp.Or(y.kind, s.Kind)
+	maps.Copy(labels, y.labels)
+	if y.owner != "" {
+		labels["owner"] = y.owner
 	}
 	s.Labels = labels
 	return s
 }
 
-// said is what the catalog says of an image by its name in the graph; an empty kind is for one that it does not name.
-func said(c *catalog.Catalog, image string) (kind string, labels map[string]string, owner string) {
-	for _, u := range c.Upstreams {
-		if u.Name == image {
-			return string(graph.Upstream), nil, ""
+// sayings are what the catalog says of its images, by their names in the graph.
+func sayings(c *catalog.Catalog) iter.Seq2[string, saying] {
+	return func(yield func(string, saying) bool) {
+		for _, u := range c.Upstreams {
+			if !yield(u.Name, saying{kind: string(graph.Upstream)}) {
+				return
+			}
 		}
-	}
-	for _, b := range c.Bases {
-		if b.Name == image {
-			return string(graph.Base), b.Labels, b.Owner
+		for _, b := range c.Bases {
+			if !yield(b.Name, saying{string(graph.Base), b.Labels, b.Owner}) {
+				return
+			}
 		}
-	}
-	for _, a := range c.Applications {
-		for _, i := range a.Images {
-			if i.Name == image {
-				return string(graph.Application), a.Labels, a.Owner
+		for _, a := range c.Applications {
+			for _, i := range a.Images {
+				if !yield(i.Name, saying{string(graph.Application), a.Labels, a.Owner}) {
+					return
+				}
 			}
 		}
 	}
-	return "", nil, ""
+}
+
+// said is what the catalog says of one image.
+func said(c *catalog.Catalog, image string) saying {
+	for name, y := range sayings(c) {
+		if name == image {
+			return y
+		}
+	}
+	return saying{}
 }
 
 // around is what rules of hygiene look at besides what is inside the image.

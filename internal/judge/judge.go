@@ -298,6 +298,7 @@ func (j *Judge) State(ctx context.Context) (string, error) {
 		Policies   []policy.Policy
 		Exceptions []policy.Exception
 		Statements []policy.Statement
+		Problems   []string // of the statements
 		Scanners   []string
 		Advisories string
 	}{Policies: policiesOf(c), Exceptions: exceptions}
@@ -305,7 +306,7 @@ func (j *Judge) State(ctx context.Context) (string, error) {
 		rests.Scanners = append(rests.Scanners, s.Name())
 	}
 	if j.Statements != nil {
-		rests.Statements, _ = j.Statements.Statements(ctx)
+		rests.Statements, rests.Problems = j.Statements.Statements(ctx)
 	}
 	if j.Advisories != nil {
 		if rests.Advisories, err = j.Advisories.State(ctx); err != nil {
