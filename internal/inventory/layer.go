@@ -23,7 +23,7 @@ func (t *tree) apply(ctx context.Context, l v1.Layer, layer int, diffID v1.Hash)
 	}
 	compressed, err := l.Compressed()
 	if err != nil {
-		return err
+		return &FetchError{err}
 	}
 	defer compressed.Close()
 	plain, err := decompressed(&packedReader{compressed, &t.size})

@@ -68,6 +68,16 @@ func (s *size) addFile(bytes int64) error {
 	return s.check(s.files)
 }
 
+// FetchError says that an image was not to be had whole from where it is, which says nothing of what is in it. What else is
+// wrong with an image is wrong with it the next time, too.
+type FetchError struct{ Err error }
+
+// Error implements error.
+func (e *FetchError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what went wrong.
+func (e *FetchError) Unwrap() error { return e.Err }
+
 // packedReader counts the bytes of a compressed layer.
 type packedReader struct {
 	r    io.Reader
@@ -78,6 +88,9 @@ type packedReader struct {
 func (p *packedReader) Read(b []byte) (int, error) {
 	n, err := p.r.Read(b)
 	p.size.packed.Add(int64(n))
+	if err != nil && err != io.EOF { // as it is: readers compare
+		err = &FetchError{err}
+	}
 	return n, err
 }
 

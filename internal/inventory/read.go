@@ -28,7 +28,7 @@ func WithSecrets(find func(path string, content []byte) []Secret) Option {
 // one takes the image's word.
 //
 // An image without a package database has no packages; that is no error. A malformed package database or sources list
-// is one, and names the file and the image's digest.
+// is one, and names the file and the image's digest. An image that could not be had is a *FetchError.
 func Read(ctx context.Context, img v1.Image, platform string, opts ...Option) (*Inventory, error) {
 	digest, err := img.Digest()
 	if err != nil {
@@ -123,6 +123,9 @@ func configFile(img v1.Image) (*v1.ConfigFile, error) {
 	}
 	if m.Config.Size > maxConfig {
 		return nil, fmt.Errorf("its configuration has %d bytes, more than %d", m.Config.Size, maxConfig)
+	}
+	if _, err := img.RawConfigFile(); err != nil {
+		return nil, &FetchError{err}
 	}
 	return img.ConfigFile()
 }

@@ -55,6 +55,7 @@ type Observer struct {
 
 	reading singleflight.Group // one read of a digest, however many ask
 	kept    kept
+	refused refused
 	files   files
 	layered layered
 }
@@ -262,6 +263,9 @@ func (o *Observer) inventory(ctx context.Context, name, ref string, digest v1.Ha
 	if inv, ok := o.kept.get(digest); ok {
 		return inv, nil
 	}
+	if err := o.refused.why(digest, o.Now()); err != nil {
+		return nil, err
+	}
 	done := o.reading.DoChan(digest.String(), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reads)
 		defer cancel()
@@ -292,7 +296,8 @@ func (o *Observer) read(ctx context.Context, name, ref string, digest v1.Hash, p
 	}
 	inv, err := inventory.Read(ctx, img, platform, options...)
 	if err != nil {
-		return nil, err
+		return nil, o.refused.note(digest, err, o.Now())
 	}
+	o.refused.forget(digest)
 	return inv, store.SaveInventory(ctx, o.Store.Q(), name, inv, o.Now().UnixMilli())
 }
