@@ -14,10 +14,11 @@ import (
 func newLogs(c *cli) *cobra.Command {
 	var follow bool
 	cmd := &cobra.Command{
-		Use:   "logs IMAGE|BUILD",
-		Short: "The log of a build, or of an image's newest build",
+		Use:   "logs IMAGE|BUILD|TESTS",
+		Short: "The log of a build, of an image's newest build, or of tests inside an image",
 		Long: `Print the log of a build as BuildKit wrote it. With the name of an image, its newest build is meant. The ids of
-builds are on "rebuilder rollouts ID" and "rebuilder why IMAGE".`,
+builds are on "rebuilder rollouts ID" and "rebuilder why IMAGE". The tests inside an image that was built as b-1-base-java-1
+are t-1-base-java-1.`,
 		Args:              wants(1, 1, "an image or a build", "see all images: rebuilder graph"),
 		ValidArgsFunction: c.completeImages,
 	}
@@ -37,7 +38,7 @@ builds are on "rebuilder rollouts ID" and "rebuilder why IMAGE".`,
 // of the first.
 func findLog(ctx context.Context, client *api.Client, what string, follow bool) (io.ReadCloser, error) {
 	first, second := client.ImageLog, client.BuildLog
-	if strings.HasPrefix(what, "b-") {
+	if strings.HasPrefix(what, "b-") || strings.HasPrefix(what, "t-") {
 		first, second = second, first
 	}
 	log, err := first(ctx, what, follow)

@@ -281,6 +281,33 @@ func TestLogFollowsUntilTheBuildEnds(t *testing.T) {
 	}
 }
 
+func TestLogOfTests(t *testing.T) {
+	w := world(t, apitest.Running)
+	dir := t.TempDir()
+	w.Deps.Logs = filepath.Join(dir, "logs")
+	for name, text := range map[string]string{"logs/t-1-base-java-1.log": "java runs: passed\n", "t-secret.log": "not for you\n"} {
+		file := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := api.NewClient(serve(t, w).URL, "")
+	log, err := c.BuildLog(t.Context(), "t-1-base-java-1", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if text, err := io.ReadAll(log); err != nil || string(text) != "java runs: passed\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	for _, id := range []string{"t-404", "t-/../../t-secret", "t-1-base-java-1.log", "t-x\x00"} {
+		var e *api.Error
+		if _, err := c.BuildLog(t.Context(), id, false); !errors.As(err, &e) || e.Code != api.CodeNotFound {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
+
 func TestWebhooks(t *testing.T) {
 	const secret, body = "s3cret", `{"zen":"Design for failure."}`
 	sign := func(key string) string {

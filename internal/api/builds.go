@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"time"
 
 	"rebuilder/internal/store"
@@ -116,6 +117,10 @@ func (s *Server) buildLog(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
+	if id := r.PathValue("id"); testID.MatchString(id) {
+		s.testLog(w, r, id)
+		return
+	}
 	b, err := s.findBuild(r.Context(), r.PathValue("id"))
 	if err != nil {
 		s.fail(w, r, err)
@@ -134,6 +139,26 @@ func (s *Server) buildLog(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if err := s.copyLog(r.Context(), w, f, b, follow); err != nil {
 		s.d.Log.Debug("log not sent to its end", "build", b.ID, "error", err)
+	}
+}
+
+// testID is that of tests inside an image: they have a log, and no record of their own.
+var testID = regexp.MustCompile(`^t-[A-Za-z0-9._-]+$`)
+
+// testLog writes what tests inside an image have said so far.
+func (s *Server) testLog(w http.ResponseWriter, r *http.Request, id string) {
+	f, err := os.OpenInRoot(s.d.Logs, id+".log")
+	if errors.Is(err, fs.ErrNotExist) {
+		err = notFound("see a rollout's images: rebuilder rollouts ID", "there is no log of tests %q", id)
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	defer f.Close()
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if _, err := io.Copy(w, f); err != nil {
+		s.d.Log.Debug("log not sent to its end", "tests", id, "error", err)
 	}
 }
 

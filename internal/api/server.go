@@ -66,6 +66,8 @@ type Deps struct {
 	Token string
 	// WebhookSecret is the key of incoming webhooks' signatures. Without one none are taken.
 	WebhookSecret string
+	// Logs is the directory of the logs of tests inside images.
+	Logs string
 	// Secret returns the secret of a webhook of the catalog; nil: none of them are taken.
 	Secret func(catalog.Webhook) (string, error)
 	// Collectors are further metrics.

@@ -105,7 +105,7 @@ func (r *Runner) test(ctx context.Context, t Turn, in inputs, digest string) (*s
 	if err != nil {
 		return nil, r.untested(err, b)
 	}
-	got := &store.Tests{Total: len(rep.Results), Took: rep.Ended.Sub(rep.Started).Milliseconds()}
+	got := &store.Tests{Total: len(rep.Results), Took: rep.Ended.Sub(rep.Started).Milliseconds(), Log: testID(t)}
 	for _, res := range rep.Failed() {
 		got.Failed = append(got.Failed, fmt.Sprintf("%s: %s: %s", res.Suite, res.Name, strings.Join(res.Problems, "; ")))
 	}

@@ -43,6 +43,7 @@ type Tests struct {
 	Total  int      `json:"total"`
 	Failed []string `json:"failed,omitempty"` // "tests/base.yaml: java runs: exit code 127, expected 0"
 	Took   int64    `json:"took_ms"`
+	Log    string   `json:"log,omitempty"` // id, for `rebuilder logs`
 }
 
 // Trial is a build of a dependent's own repository on a candidate.
