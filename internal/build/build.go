@@ -164,8 +164,10 @@ type Error struct {
 	Log      []string // the last lines of the step's log
 	ExitCode int
 	// Lost says that the engine went away; the same build may succeed on another worker or later.
-	Lost  bool
-	Cause error
+	Lost bool
+	// Unfetched says that the git repository could not be read, so that nothing was built.
+	Unfetched bool
+	Cause     error
 }
 
 func (e *Error) Error() string {

@@ -28,6 +28,7 @@ type scripted struct {
 	fresh     map[string]string // by image: what the last build was asked to be
 	requests  map[string]build.Request
 	trial     func(build.Request) bool // which trials fail; nil: none
+	unfetched string                   // why no repository can be read; empty: they can
 }
 
 // last is the newest request to build an image.
@@ -41,7 +42,11 @@ func (s *scripted) try(r build.Request) (*build.Result, error) {
 	s.lab.cut.here("before trial")
 	defer s.lab.cut.here("after trial")
 	var fails func(build.Request) bool
-	s.set(func(s *scripted) { fails = s.trial })
+	var unfetched string
+	s.set(func(s *scripted) { fails, unfetched = s.trial, s.unfetched })
+	if unfetched != "" {
+		return nil, &build.Error{Image: r.Image, Reason: unfetched, Unfetched: true}
+	}
 	if fails != nil && fails(r) {
 		return nil, &build.Error{Image: r.Image, Reason: "RUN make exited with 2", ExitCode: 2}
 	}

@@ -120,11 +120,18 @@ func TestGatesHold(t *testing.T) {
 		"a trial": {
 			arm: func(l *lab, _ *judge, _ *tester) {
 				l.builder.set(func(b *scripted) {
-					b.trial = func(r build.Request) bool { return !strings.HasSuffix(r.ID[:strings.LastIndex(r.ID, "-")], "-before") }
+					b.trial = func(r build.Request) bool { return which(r) != "before" }
 				})
 			},
 			image: "base/python", state: store.Blocked,
 			reason: "batch does not build on it: RUN make exited with 2",
+		},
+		"a trial whose repository cannot be read": {
+			arm: func(l *lab, _ *judge, _ *tester) {
+				l.builder.set(func(b *scripted) { b.unfetched = "fetch http://127.0.0.1:9/acme/batch.git: no" })
+			},
+			image: "base/python", state: store.Failed,
+			reason: "none of its trials could be made: batch: fetch http://127.0.0.1:9/acme/batch.git: no",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -160,6 +167,32 @@ func TestTrialsOfWhatIsBrokenAnyway(t *testing.T) {
 	}
 	if got := l.builder.count("batch"); got != 2 {
 		t.Errorf("%d builds of the dependent, want one on the candidate and one on the base of now", got)
+	}
+}
+
+// which trial a build is: "first", on the base of "before", "again".
+func which(r build.Request) string {
+	id := r.ID[:strings.LastIndex(r.ID, "-")] // without its time
+	for _, w := range []string{"before", "again"} {
+		if strings.HasSuffix(id, "-"+w) {
+			return w
+		}
+	}
+	return "first"
+}
+
+// What a step fetches comes and goes: one failure is no proof.
+func TestTrialsThatFailOnce(t *testing.T) {
+	t.Parallel()
+	l, _, _ := gated(t)
+	l.builder.set(func(b *scripted) { b.trial = func(r build.Request) bool { return which(r) == "first" } })
+	l.publish("1.1")
+	l.settle()
+	l.right()
+	_, nodes := l.last()
+	trials := nodes["base/python"].Detail.Trials
+	if len(trials) != 1 || trials[0].Outcome != store.TrialPassed || trials[0].Reason != "" || !strings.HasSuffix(trials[0].Build, "-again") {
+		t.Errorf("%+v", trials)
 	}
 }
 

@@ -145,6 +145,9 @@ func (r *Runner) trial(ctx context.Context, o trialOrder) (store.Trial, error) {
 		return out, nil
 	case !errors.As(err, &be) || be.Lost:
 		return out, err
+	case be.Unfetched:
+		out.Reason = be.Reason
+		return out, nil
 	}
 	out.Outcome, out.Reason = store.TrialFailed, be.Reason
 	before, err := r.facts.Wants(ctx, b)
@@ -155,6 +158,18 @@ func (r *Runner) trial(ctx context.Context, o trialOrder) (store.Trial, error) {
 	_, err = r.tryOn(ctx, o, app, img, facts, before.String(), "-before")
 	if errors.As(err, &be) && !be.Lost {
 		out.Outcome = store.TrialBroken
+		return out, nil
+	}
+	if err != nil {
+		return out, err
+	}
+	// It may have been what steps fetch, which comes and goes: one build is no proof against a fix.
+	again, err := r.tryOn(ctx, o, app, img, facts, o.Candidate, "-again")
+	switch {
+	case err == nil:
+		out.Outcome, out.Reason, out.Build = store.TrialPassed, "", again
+	case errors.As(err, &be) && !be.Lost:
+		out.Reason, out.Build = be.Reason, again
 		return out, nil
 	}
 	return out, err

@@ -519,7 +519,7 @@ func TestGit(t *testing.T) {
 		r := r
 		r.Git, r.GitToken = forge.url+"/repo.git#"+forge.commit(t, map[string]string{"app/f": "three"})+":app", "wr0ng"
 		err := w.fail(t, r)
-		if !strings.HasPrefix(err.Reason, "fetch http://") || strings.Contains(err.Error(), "wr0ng") || err.Lost {
+		if !strings.HasPrefix(err.Reason, "fetch http://") || !strings.Contains(err.Reason, "git stderr: fatal: ") || strings.Contains(err.Error(), "wr0ng") || err.Lost || !err.Unfetched {
 			t.Errorf("error %+v", err)
 		}
 	})

@@ -65,6 +65,8 @@ func (a *attempt) recipeFailure(err error) *build.Error {
 	if errors.As(err, &vertex) {
 		e.Log = a.progress.lastLines(digest.Digest(vertex.Digest))
 	}
+	var fetch *fetchError
+	e.Unfetched = errors.As(err, &fetch)
 	var exit *gwpb.ExitError
 	if errors.As(err, &exit) {
 		e.ExitCode = int(exit.ExitCode)
@@ -100,8 +102,13 @@ func (a *attempt) makeRoom(ctx context.Context, err error) {
 	_ = a.engine.client.Prune(ctx, nil, client.WithFilter([]string{"id==none"})) // of the cache nothing; the build has failed anyway
 }
 
+// firstLine is the first line of an error, and what it announces: "git stderr:" says nothing without the next one.
 func firstLine(err error) string {
-	s, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "failed to solve: "), "\n")
+	s, rest, _ := strings.Cut(strings.TrimPrefix(err.Error(), "failed to solve: "), "\n")
+	if strings.HasSuffix(s, ":") {
+		next, _, _ := strings.Cut(strings.TrimSpace(rest), "\n")
+		s = strings.TrimSpace(s + " " + next)
+	}
 	return unmark(s)
 }
 

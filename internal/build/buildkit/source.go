@@ -101,10 +101,19 @@ func (e *Engine) openGit(ctx context.Context, r build.Request) (*source, error) 
 		return gateway.NewResult(), err
 	}, nil)
 	if err != nil {
-		return nil, fmt.Errorf("fetch %s: %w", r.Git, err)
+		return nil, &fetchError{r.Git, err}
 	}
 	return s, nil
 }
+
+// fetchError says that a git reference could not be read.
+type fetchError struct {
+	git string
+	err error
+}
+
+func (e *fetchError) Error() string { return fmt.Sprintf("fetch %s: %v", e.git, e.err) }
+func (e *fetchError) Unwrap() error { return e.err }
 
 func checkCommit(ref string) error {
 	g, ok, err := dfgitutil.ParseGitRef(ref)
