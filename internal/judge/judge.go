@@ -88,6 +88,8 @@ type Source struct {
 	AsOf    time.Time `json:"as_of,omitzero"`
 	Found   int       `json:"found"`
 	Unknown []string  `json:"unknown,omitempty"` // what it could not tell
+	// Again is when one that could say nothing is asked again.
+	Again time.Time `json:"again,omitzero"`
 }
 
 // Findings are what was found, without what became of it.
@@ -125,6 +127,11 @@ func (j *Judge) sheet(ctx context.Context, s policy.Subject, reference string, i
 		in.Unknown = append(in.Unknown, src.Unknown...)
 	}
 	out.Verdict = policy.Judge(in)
+	for _, src := range out.Sources {
+		if next := out.Verdict.Next; !src.Again.IsZero() && (next.IsZero() || src.Again.Before(next)) {
+			out.Verdict.Next = src.Again
+		}
+	}
 	return out, nil
 }
 
@@ -168,8 +175,8 @@ func (j *Judge) find(ctx context.Context, c *catalog.Catalog, out *Sheet, e poli
 }
 
 // scannedFor is how long what another scanner said of a digest counts: its database may have changed. One that could say
-// nothing is not asked again at once.
-const scannedFor, silentFor = 6 * time.Hour, 10 * time.Minute
+// nothing is not asked again at once, whoever wants to know, and by itself only after askAgain: it may hang with each image.
+const scannedFor, silentFor, askAgain = 6 * time.Hour, 10 * time.Minute, time.Hour
 
 // scanned asks another scanner, or repeats what it said not long ago.
 func (j *Judge) scanned(ctx context.Context, s scan.Scanner, out *Sheet) (Source, []policy.Finding, error) {
@@ -181,8 +188,7 @@ func (j *Judge) scanned(ctx context.Context, s scan.Scanner, out *Sheet) (Source
 	}
 	i := slices.IndexFunc(kept, func(k store.Scanned) bool { return k.Scanner == s.Name() })
 	if i >= 0 && kept[i].Error != "" && out.At.Sub(time.UnixMilli(kept[i].At)) < silentFor {
-		src.Unknown = []string{silent(s, kept[i].Error)}
-		return src, nil, nil
+		return silent(s, kept[i]), nil, nil
 	}
 	if i >= 0 && kept[i].Error == "" && out.At.Sub(time.UnixMilli(kept[i].At)) < scannedFor {
 		rep := new(scan.Report)
@@ -198,8 +204,7 @@ func (j *Judge) scanned(ctx context.Context, s scan.Scanner, out *Sheet) (Source
 	keep := store.Scanned{Digest: digest, Scanner: s.Name(), At: out.At.UnixMilli()}
 	if err != nil {
 		keep.Error = err.Error()
-		src.Unknown = []string{silent(s, keep.Error)}
-		return src, nil, store.SaveScanned(ctx, j.Store.Q(), keep)
+		return silent(s, keep), nil, store.SaveScanned(ctx, j.Store.Q(), keep)
 	}
 	body, err := json.Marshal(rep)
 	if err != nil {
@@ -209,8 +214,10 @@ func (j *Judge) scanned(ctx context.Context, s scan.Scanner, out *Sheet) (Source
 	return src, rep.Findings, store.SaveScanned(ctx, j.Store.Q(), keep)
 }
 
-func silent(s scan.Scanner, why string) string {
-	return "it was not looked at by " + s.Name() + ": " + why
+// silent is a scanner that could say nothing.
+func silent(s scan.Scanner, k store.Scanned) Source {
+	at := time.UnixMilli(k.At).UTC()
+	return Source{Name: s.Name(), AsOf: at, Unknown: []string{"it was not looked at by " + s.Name() + ": " + k.Error}, Again: at.Add(askAgain)}
 }
 
 func (j *Judge) ask(ctx context.Context, s scan.Scanner, out *Sheet) (*scan.Report, error) {

@@ -285,6 +285,9 @@ func TestOtherScanners(t *testing.T) {
 		if err != nil || s.Verdict.Outcome != policy.Undecided || !strings.Contains(strings.Join(s.Verdict.Unknown, ";"), "no database") {
 			t.Errorf("a scanner that could not: %+v, %v", s.Verdict, err)
 		}
+		if s.Verdict.Next != now.Add(time.Hour) {
+			t.Errorf("it is asked again at %s", s.Verdict.Next)
+		}
 	}
 	if trivy.asked != 2 {
 		t.Errorf("one that could not was asked again at once: %d times", trivy.asked-1)
