@@ -25,6 +25,7 @@ import (
 	"rebuilder/internal/catalog"
 	"rebuilder/internal/discover"
 	"rebuilder/internal/durable"
+	"rebuilder/internal/inventory"
 	"rebuilder/internal/judge"
 	"rebuilder/internal/notify"
 	"rebuilder/internal/notify/github"
@@ -137,11 +138,7 @@ func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Wat
 	if a.finder, err = a.discoverer(reg, forge); err != nil {
 		return err
 	}
-	secrets, err := secret.New()
-	if err != nil {
-		return err
-	}
-	obs := &observe.Observer{Registry: reg, Packages: packages, Forge: forge, Store: a.store, Secrets: secrets.Find, Found: a.found, Now: time.Now, Log: a.cfg.Log}
+	obs := &observe.Observer{Registry: reg, Packages: packages, Forge: forge, Store: a.store, Secrets: secrets, Found: a.found, Now: time.Now, Log: a.cfg.Log}
 	a.loop = reconcile.New(c, obs, a.store, a.cfg.Log, time.Now)
 	if err := a.judges(c, obs); err != nil {
 		return err
@@ -327,6 +324,15 @@ func (a *App) forgeToken(c *catalog.Catalog) (func(context.Context) (string, err
 	}
 	_, err := read(context.Background())
 	return read, err
+}
+
+// secrets is what finds keys and passwords in images.
+func secrets() (func(path string, content []byte) []inventory.Secret, error) {
+	f, err := secret.Shared()
+	if err != nil {
+		return nil, err
+	}
+	return f.Find, nil
 }
 
 // judges makes the one judge of the daemon.

@@ -45,8 +45,9 @@ type Observer struct {
 	Packages Packages
 	Forge    notify.Forge // nil when the catalog has none
 	Store    *store.Store
-	// Secrets finds keys and passwords in a file of an image; nil: nobody looks for them.
-	Secrets func(path string, content []byte) []inventory.Secret
+	// Secrets returns what finds keys and passwords in a file of an image, for as long as one is read; nil: nobody looks for
+	// them.
+	Secrets func() (find func(path string, content []byte) []inventory.Secret, err error)
 	// Found returns the images that nobody declared and what they stand on, from images of the catalog; nil when nobody
 	// looks for them.
 	Found func(ctx context.Context, c *catalog.Catalog) ([]graph.Node, []graph.Edge, error)
@@ -292,7 +293,11 @@ func (o *Observer) read(ctx context.Context, name, ref string, digest v1.Hash, p
 	}
 	var options []inventory.Option
 	if o.Secrets != nil {
-		options = append(options, inventory.WithSecrets(o.Secrets))
+		find, err := o.Secrets()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, inventory.WithSecrets(find))
 	}
 	inv, err := inventory.Read(ctx, img, platform, options...)
 	if err != nil {

@@ -24,8 +24,8 @@ const (
 	shortest              = 20  // bytes of what a machine drew: fewer might be guessed
 )
 
-// weak are the rules of gitleaks that are often wrong.
-var weak = map[string]bool{"generic-api-key": true}
+// doubted are the rules of gitleaks that are often wrong.
+var doubted = map[string]bool{"generic-api-key": true}
 
 // chosen are the rules of gitleaks whose secrets people choose, so that a guess may hit them.
 var chosen = map[string]bool{
@@ -117,7 +117,7 @@ func (f *Finder) try(l look, path string, content []byte, w window) []hit {
 		if r.Entropy != 0 && entropy(text[start:end]) <= r.Entropy || f.excused(r, path, text, m, start, end) {
 			continue
 		}
-		h := hit{rule: r.RuleID, title: f.titles[l.rule], start: w.start + start, end: w.start + end, weak: weak[r.RuleID]}
+		h := hit{rule: r.RuleID, title: f.titles[l.rule], start: w.start + start, end: w.start + end, weak: doubted[r.RuleID]}
 		if !chosen[r.RuleID] && end-start >= shortest {
 			h.random = text[start:end]
 		}
