@@ -13,18 +13,19 @@ type Comparison struct {
 }
 
 // Compare compares what was found in an image with what was found in the one before. A vulnerability remains if the same
-// advisory hits the same package, whatever its version; a secret or a rule if it is in the same file, whatever its line.
+// advisory hits the same package, whatever its version; a secret or a rule if it is in the same file, whatever its line, as
+// often as it was there before: a second key in a file is new, be it the first or the last of them that is called so.
 func Compare(before, after []Finding) Comparison {
 	names := nameAll(slices.Concat(before, after))
 	was, is := things(before, names[:len(before)]), things(after, names[len(before):])
 	c := Comparison{Fixed: []Finding{}, New: []Finding{}, Remaining: []Finding{}}
 	for i, f := range before {
-		if !has(is, f, names[i]) {
+		if !is.take(f, names[i]) {
 			c.Fixed = append(c.Fixed, f)
 		}
 	}
 	for i, f := range after {
-		if has(was, f, names[len(before)+i]) {
+		if was.take(f, names[len(before)+i]) {
 			c.Remaining = append(c.Remaining, f)
 		} else {
 			c.New = append(c.New, f)
@@ -54,16 +55,28 @@ func thingsOf(f Finding, names []string) (out []thing) {
 	return out
 }
 
-func things(list []Finding, names [][]string) map[thing]bool {
-	out := make(map[thing]bool, len(list))
+// counted is how often each thing was found.
+type counted map[thing]int
+
+func things(list []Finding, names [][]string) counted {
+	out := make(counted, len(list))
 	for i, f := range list {
 		for _, t := range thingsOf(f, names[i]) {
-			out[t] = true
+			out[t]++
 		}
 	}
 	return out
 }
 
-func has(list map[thing]bool, f Finding, names []string) bool {
-	return slices.ContainsFunc(thingsOf(f, names), func(t thing) bool { return list[t] })
+// take says that a finding is among those counted. Of a vulnerability any number is one: it may hit a package in many places.
+func (c counted) take(f Finding, names []string) bool {
+	for _, t := range thingsOf(f, names) {
+		if c[t] > 0 {
+			if f.Kind != Vulnerability {
+				c[t]--
+			}
+			return true
+		}
+	}
+	return false
 }

@@ -14,9 +14,11 @@ type Input struct {
 	Policies   []Policy    // in the catalog's order
 	Exceptions []Exception // the catalog's and those that were asked for, whatever their state
 	VEX        []Statement
-	// Unknown is what could not be looked at, a sentence each: "no advisories for Alpine 3.22".
+	// Unknown is what could not be looked at for vulnerabilities, a sentence each: "no advisories for Alpine 3.22".
 	Unknown []string
-	Now     time.Time
+	// UnknownSecrets is what could not be looked at for secrets, a sentence each.
+	UnknownSecrets []string
+	Now            time.Time
 }
 
 // Verdict is what the policies make of an image.
@@ -29,7 +31,7 @@ type Verdict struct {
 	Off      int             `json:"off,omitempty"`
 	// Vulnerabilities counts those that are open, by severity: all severities, the worst first.
 	Vulnerabilities []Count  `json:"vulnerabilities"`
-	Unknown         []string `json:"unknown,omitempty"` // as given
+	Unknown         []string `json:"unknown,omitempty"` // as given, what is not known of secrets last
 	// Expired are exceptions that would excuse a finding if their time were not over, Expiring those that excuse one and
 	// end soon; see Warning.
 	Expired  []Exception `json:"expired_exceptions,omitempty"`
@@ -44,7 +46,7 @@ type VerdictOutcome string
 const (
 	Pass VerdictOutcome = "pass"
 	Fail VerdictOutcome = "fail"
-	// Undecided: nothing fails, but vulnerabilities are enforced and not all could be looked for.
+	// Undecided: nothing fails, but vulnerabilities or secrets are enforced, and not all of those could be looked for.
 	Undecided VerdictOutcome = "unknown"
 )
 
@@ -95,7 +97,7 @@ type Count struct {
 // for that of policies.
 func Judge(in Input) Verdict {
 	j := judge{Input: in, rules: For(in.Policies, in.Subject), exceptions: exceptionsFor(in.Exceptions, in.Subject), statements: statementsFor(in.VEX, in.Subject)}
-	v := Verdict{Policies: j.rules.Policies, Findings: []Judged{}, Outcomes: map[Outcome]int{}, Unknown: slices.Clone(in.Unknown)}
+	v := Verdict{Policies: j.rules.Policies, Findings: []Judged{}, Outcomes: map[Outcome]int{}, Unknown: slices.Concat(in.Unknown, in.UnknownSecrets)}
 	for _, f := range in.Findings {
 		if j.rules.level(f).Value == LevelOff {
 			v.Off++
@@ -109,10 +111,18 @@ func Judge(in Input) Verdict {
 	switch {
 	case v.Outcomes[Fails] > 0:
 		v.Outcome = Fail
-	case len(in.Unknown) > 0 && j.rules.Vulnerabilities.Value == LevelEnforce:
+	case j.unseen(v):
 		v.Outcome = Undecided
 	}
 	return v
+}
+
+// unseen says that something that the policies enforce could not be looked for everywhere. Of content that is not known
+// nobody knows the vulnerabilities, unless somebody has accepted that.
+func (j *judge) unseen(v Verdict) bool {
+	dark := func(f Judged) bool { return f.Kind == Hygiene && f.ID == RuleUnknownContent && f.Outcome.Open() }
+	return j.rules.Vulnerabilities.Value == LevelEnforce && (len(j.Unknown) > 0 || slices.ContainsFunc(v.Findings, dark)) ||
+		j.rules.Secrets.Value == LevelEnforce && len(j.UnknownSecrets) > 0
 }
 
 // judge is one judgement.

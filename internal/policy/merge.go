@@ -50,10 +50,9 @@ func Merge(lists ...[]Finding) []Finding {
 	out := make([]Finding, 0, len(byKey))
 	for key, members := range byKey {
 		slices.SortFunc(members, func(a, b int) int {
-			if c := cmp.Compare(trust[a], trust[b]); c != 0 {
-				return c
-			}
-			return ordered(all[a], all[b])
+			// A package may lie in several places. It is told of in the last layer that has it: who stands on a base has
+			// only to wait where all are the base's.
+			return cmp.Or(cmp.Compare(trust[a], trust[b]), cmp.Compare(all[b].Layer, all[a].Layer), ordered(all[a], all[b]))
 		})
 		out = append(out, join(key, all, trust, members))
 	}

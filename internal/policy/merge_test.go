@@ -139,22 +139,43 @@ func FuzzMerge(f *testing.F) {
 	})
 }
 
+// What an image has in a layer of its own as well is its own to mend, wherever else it is.
+func TestMergeTellsOfTheLastLayer(t *testing.T) {
+	in := func(path string, layer int) policy.Finding {
+		f := vuln("rebuilder", "CVE-1", "stdlib", "v1.22.0", "v1.22.1", "high")
+		f.Type, f.Path, f.Layer, f.Do = "golang", path, layer, "Build "+path+" anew."
+		return f
+	}
+	for _, lists := range [][][]policy.Finding{
+		{{in("/srv/server", 3), in("/bin/tool", 0)}},
+		{{in("/bin/tool", 0), in("/srv/server", 3)}},
+		{{in("/zzz", 3), in("/bin/tool", 0), in("/srv/server", 3)}},
+	} {
+		got := policy.Merge(lists...)
+		if len(got) != 1 || got[0].Layer != 3 || got[0].Path != "/srv/server" || got[0].Do != "Build /srv/server anew." {
+			t.Errorf("merged: %+v", got)
+		}
+	}
+}
+
 func TestCompare(t *testing.T) {
 	c := policy.Compare([]policy.Finding{
 		vuln("", "CVE-1", "a", "1", "2", "low"), vuln("", "CVE-2", "a", "1", "2", "low"), vuln("", "GHSA-3", "b", "1", "2", "low"),
 		{Kind: policy.Secret, ID: "private-key", Path: "/a", Line: 1}, {Kind: policy.Hygiene, ID: "root-user"},
+		{Kind: policy.Secret, ID: "jwt", Path: "/c", Line: 1}, {Kind: policy.Secret, ID: "netrc-password", Path: "/d", Line: 1}, {Kind: policy.Secret, ID: "netrc-password", Path: "/d", Line: 2},
 	}, []policy.Finding{
 		vuln("", "CVE-2", "a", "2", "3", "low"), vuln("", "CVE-3", "b", "1", "2", "low", "GHSA-3"), vuln("", "CVE-1", "c", "1", "2", "low"),
 		{Kind: policy.Secret, ID: "private-key", Path: "/a", Line: 7}, {Kind: policy.Secret, ID: "private-key", Path: "/b"},
+		{Kind: policy.Secret, ID: "jwt", Path: "/c", Line: 3}, {Kind: policy.Secret, ID: "jwt", Path: "/c", Line: 4}, {Kind: policy.Secret, ID: "netrc-password", Path: "/d", Line: 2},
 	})
 	for _, part := range []struct {
 		name string
 		got  []policy.Finding
 		want string
 	}{
-		{"fixed", c.Fixed, "CVE-1 [] a 1 -> 2 low []\nroot-user []   ->   []"},
-		{"new", c.New, "CVE-1 [] c 1 -> 2 low []\nprivate-key []   ->   [] /b"},
-		{"remaining", c.Remaining, "CVE-2 [] a 2 -> 3 low []\nCVE-3 [GHSA-3] b 1 -> 2 low []\nprivate-key []   ->   [] /a"},
+		{"fixed", c.Fixed, "CVE-1 [] a 1 -> 2 low []\nroot-user []   ->   []\nnetrc-password []   ->   [] /d"},
+		{"new", c.New, "CVE-1 [] c 1 -> 2 low []\njwt []   ->   [] /c\nprivate-key []   ->   [] /b"},
+		{"remaining", c.Remaining, "CVE-2 [] a 2 -> 3 low []\nCVE-3 [GHSA-3] b 1 -> 2 low []\njwt []   ->   [] /c\nnetrc-password []   ->   [] /d\nprivate-key []   ->   [] /a"},
 	} {
 		if got := lines(part.got); got != part.want {
 			t.Errorf("%s\n%s\nwant\n%s", part.name, got, part.want)

@@ -131,21 +131,41 @@ func later(s policy.Statement, st policy.StatementStatus) policy.Statement {
 func TestUnknownIsNoPass(t *testing.T) {
 	unknown := []string{"no advisories for Alpine 3.22"}
 	enforce := []policy.Policy{{Name: "strict", Vulnerabilities: policy.LevelEnforce, Secrets: policy.LevelEnforce}}
+	only := func(change func(*policy.Policy)) []policy.Policy {
+		p := policy.Policy{Name: "strict"}
+		change(&p)
+		return []policy.Policy{p}
+	}
+	vulnerabilities := only(func(p *policy.Policy) { p.Vulnerabilities = policy.LevelEnforce })
+	secrets := only(func(p *policy.Policy) { p.Secrets = policy.LevelEnforce })
+	unlit := only(func(p *policy.Policy) {
+		p.Vulnerabilities, p.Rules = policy.LevelEnforce, map[string]policy.Level{policy.RuleUnknownContent: policy.LevelOff}
+	})
 	secret := []policy.Finding{{Kind: policy.Secret, ID: "private-key"}}
+	dark := []policy.Finding{{Kind: policy.Hygiene, ID: policy.RuleUnknownContent, Title: "/nix/store is Nix's, whose packages are not read: they are not known"}}
+	accepted := []policy.Exception{{ID: "EX-1", Finding: policy.RuleUnknownContent, Expires: now.Add(time.Hour)}}
 	for _, c := range []struct {
-		name     string
-		policies []policy.Policy
-		findings []policy.Finding
-		unknown  []string
-		want     policy.VerdictOutcome
+		name             string
+		policies         []policy.Policy
+		findings         []policy.Finding
+		unknown, secrets []string
+		exceptions       []policy.Exception
+		want             policy.VerdictOutcome
 	}{
-		{"nothing enforced", nil, nil, unknown, policy.Pass},
-		{"all known", enforce, nil, nil, policy.Pass},
-		{"not known", enforce, nil, unknown, policy.Undecided},
-		{"something else fails", enforce, secret, unknown, policy.Fail},
+		{"nothing enforced", nil, nil, unknown, unknown, nil, policy.Pass},
+		{"all known", enforce, nil, nil, nil, nil, policy.Pass},
+		{"not known", enforce, nil, unknown, nil, nil, policy.Undecided},
+		{"something else fails", enforce, secret, unknown, nil, nil, policy.Fail},
+		{"secrets enforced, and not looked for", secrets, nil, nil, unknown, nil, policy.Undecided},
+		{"secrets enforced, and vulnerabilities not known", secrets, nil, unknown, nil, nil, policy.Pass},
+		{"vulnerabilities enforced, and secrets not looked for", vulnerabilities, nil, nil, unknown, nil, policy.Pass},
+		{"content that is not known", vulnerabilities, dark, nil, nil, nil, policy.Undecided},
+		{"content that is not known, where only secrets count", secrets, dark, nil, nil, nil, policy.Pass},
+		{"content that is not known, and nobody is to ask", unlit, dark, nil, nil, nil, policy.Pass},
+		{"content that is not known, which was accepted", vulnerabilities, dark, nil, nil, accepted, policy.Pass},
 	} {
-		v := policy.Judge(policy.Input{Policies: c.policies, Findings: c.findings, Unknown: c.unknown, Now: now})
-		if v.Outcome != c.want || !slices.Equal(v.Unknown, c.unknown) {
+		v := policy.Judge(policy.Input{Policies: c.policies, Findings: c.findings, Unknown: c.unknown, UnknownSecrets: c.secrets, Exceptions: c.exceptions, Now: now})
+		if v.Outcome != c.want || !slices.Equal(v.Unknown, slices.Concat(c.unknown, c.secrets)) {
 			t.Errorf("%s: %s %q, want %s", c.name, v.Outcome, v.Unknown, c.want)
 		}
 	}
