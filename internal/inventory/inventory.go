@@ -39,6 +39,8 @@ type Inventory struct {
 	// given a way to find them; SecretsRead says so.
 	Secrets     []Secret `json:"secrets,omitempty"`
 	SecretsRead bool     `json:"secrets_read,omitempty"`
+	// SecretsUnknown says where they were not looked for all the same, a sentence each. It is no part of Unknown.
+	SecretsUnknown []string `json:"secrets_unknown,omitempty"`
 }
 
 // Config is the part of an image's configuration that rules, fact sheets and comparisons show.

@@ -15,7 +15,7 @@ import (
 // Bounds of the search for secrets. What exceeds them is not searched.
 const (
 	maxSearched     = 512 << 10 // bytes of one file
-	maxSearchedAll  = 512 << 20 // bytes of all files
+	maxSearchedAll  = 64 << 20  // bytes of all files: made to be slow, a megabyte takes seconds
 	maxSecrets      = 1000      // of an image
 	searchAhead     = 16        // files that wait for the searcher
 	binaryBeginning = 8000      // bytes in which a file with a zero is binary: git's rule
@@ -159,7 +159,7 @@ func (s *search) finish(t *tree, cfg *v1.ConfigFile, inv *Inventory) error {
 	}
 	inv.SecretsRead = true
 	inv.Secrets = s.secrets(t)
-	inv.Unknown = append(inv.Unknown, s.unknown()...)
+	inv.SecretsUnknown = s.unknown()
 	return nil
 }
 

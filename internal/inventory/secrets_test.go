@@ -81,7 +81,7 @@ func TestSecrets(t *testing.T) {
 			if got := secretsOf(inv); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
-			if !inv.SecretsRead || len(inv.Unknown) > 0 {
+			if !inv.SecretsRead || len(inv.Unknown)+len(inv.SecretsUnknown) > 0 {
 				t.Errorf("read %v, unknown %q", inv.SecretsRead, inv.Unknown)
 			}
 			plain := mustRead(t, img)
@@ -112,8 +112,8 @@ func TestSecretsAreBounded(t *testing.T) {
 		entries = append(entries, text(fmt.Sprintf("f%04d", i), fmt.Sprint("SECRET-", i)))
 	}
 	inv := readSecrets(t, image(t, entries), findPlanted)
-	if got, want := strings.Join(inv.Unknown, "\n"), "of 1500 secrets only 1000 are listed"; len(inv.Secrets) != maxSecrets || got != want {
-		t.Errorf("%d secrets, unknown %q, want %q", len(inv.Secrets), got, want)
+	if got, want := strings.Join(inv.SecretsUnknown, "\n"), "of 1500 secrets only 1000 are listed"; len(inv.Secrets) != maxSecrets || got != want || len(inv.Unknown) > 0 {
+		t.Errorf("%d secrets, unknown %q (of its packages %q), want %q", len(inv.Secrets), got, inv.Unknown, want)
 	}
 
 	s := newSearch(t.Context(), findPlanted)
@@ -127,7 +127,7 @@ func TestSecretsAreBounded(t *testing.T) {
 	if err := s.finish(newTree(defaultLimits()), &v1.ConfigFile{}, inv); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(inv.Unknown, "\n"); len(inv.Secrets) != 1 || !strings.HasPrefix(got, "2 files were not searched for secrets") {
+	if got := strings.Join(inv.SecretsUnknown, "\n"); len(inv.Secrets) != 1 || !strings.HasPrefix(got, "2 files were not searched for secrets") {
 		t.Errorf("%d secrets, unknown %q", len(inv.Secrets), got)
 	}
 }
@@ -142,7 +142,7 @@ func TestASearchThatPanics(t *testing.T) {
 	if got := secretsOf(inv); got != "/a:1 SECRET-a @0, /c:1 SECRET-c @0" {
 		t.Error(got)
 	}
-	if got := strings.Join(inv.Unknown, "\n"); got != "the search for secrets failed in 1 files (/b)" {
+	if got := strings.Join(inv.SecretsUnknown, "\n"); got != "the search for secrets failed in 1 files (/b)" {
 		t.Error(got)
 	}
 }
