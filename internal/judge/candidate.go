@@ -20,30 +20,40 @@ func (j *Judge) Candidate(ctx context.Context, _ *catalog.Catalog, b catalog.Bas
 	if err != nil {
 		return nil, err
 	}
+	g, err := j.ground(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hash, err := g.hash()
+	if err != nil {
+		return nil, err
+	}
 	subject := policy.Subject{Image: b.Name, Kind: string(graph.Base)}
+	on := basis(hash, j.world(), subject)
 	var old *inventory.Inventory
 	var was *Sheet
 	if before != "" {
 		if old, err = j.Inventory(ctx, b.Name, b.Image+"@"+before, b.Platform); err != nil {
 			return nil, fmt.Errorf("what it replaces: %w", err)
 		}
-		if was, err = j.sheet(ctx, subject, b.Image+"@"+before, old, nil); err != nil {
+		if was, err = j.sheet(ctx, g, subject, b.Image+"@"+before, old, nil); err != nil {
 			return nil, err
 		}
 	}
-	is, err := j.sheet(ctx, subject, b.Image+"@"+digest, inv, old)
+	is, err := j.sheet(ctx, g, subject, b.Image+"@"+digest, inv, old)
 	if err != nil {
 		return nil, err
 	}
-	if err := j.Keep(ctx, is); err != nil {
+	if err := j.keep(ctx, is, on); err != nil {
 		return nil, err
 	}
 	return Summary(is, was), nil
 }
 
-const toldIDs = 20 // of what was fixed
+const told = 20 // of each list
 
-// Summary is what is kept of a verdict with a rollout, beside the sheet of what the digest replaces, which may be nil.
+// Summary is what is kept of a verdict with a rollout, beside the sheet of what the digest replaces, which may be nil. What
+// only a scanner finds that could say nothing of one of the two is not compared: it is neither new nor fixed.
 func Summary(is, was *Sheet) *store.Verdict {
 	v := &store.Verdict{
 		Outcome: string(is.Verdict.Outcome), At: is.At.UnixMilli(), Policies: is.Verdict.Policies, Findings: len(is.Verdict.Findings),
@@ -52,12 +62,14 @@ func Summary(is, was *Sheet) *store.Verdict {
 	if was == nil {
 		for _, f := range is.Verdict.Findings {
 			if f.Outcome == policy.Fails {
-				v.Blocking = append(v.Blocking, Words(f.Finding))
+				block(v, f.Finding)
 			}
 		}
+		v.Unknown = atMost(v.Unknown)
 		return v
 	}
-	change := policy.Compare(was.Findings(), is.Findings())
+	dumb := silent(is, was)
+	change := policy.Compare(heard(was, dumb), heard(is, dumb))
 	v.Compared = compared(change, was.Subject.Digest)
 	fails := map[string]bool{}
 	for _, f := range is.Verdict.Findings {
@@ -67,10 +79,50 @@ func Summary(is, was *Sheet) *store.Verdict {
 	}
 	for _, f := range change.New {
 		if fails[identity(f)] {
-			v.Blocking = append(v.Blocking, Words(f))
+			block(v, f)
 		}
 	}
+	for _, name := range dumb {
+		if !slices.Contains(silent(is), name) {
+			v.Unknown = append(slices.Clip(v.Unknown), "what "+name+" alone finds is not compared: it could say nothing of the image before")
+		}
+	}
+	v.Unknown = atMost(v.Unknown)
 	return v
+}
+
+// block takes down a finding that forbids a promotion.
+func block(v *store.Verdict, f policy.Finding) {
+	if v.BlockingCount++; len(v.Blocking) < told {
+		v.Blocking = append(v.Blocking, Words(f))
+	}
+}
+
+// silent are the scanners that could say nothing of one of some images.
+func silent(sheets ...*Sheet) (names []string) {
+	for _, s := range sheets {
+		for _, src := range s.Sources {
+			if !src.Again.IsZero() && !slices.Contains(names, src.Name) {
+				names = append(names, src.Name)
+			}
+		}
+	}
+	return names
+}
+
+// heard are the findings that not only those have found.
+func heard(s *Sheet, dumb []string) []policy.Finding {
+	return slices.DeleteFunc(s.Findings(), func(f policy.Finding) bool {
+		return len(f.FoundBy) > 0 && !slices.ContainsFunc(f.FoundBy, func(by string) bool { return !slices.Contains(dumb, by) })
+	})
+}
+
+// atMost are the first sentences of what may be many.
+func atMost(all []string) []string {
+	if len(all) <= told {
+		return all
+	}
+	return append(all[:told-1:told-1], fmt.Sprintf("%d more things", len(all)-told+1))
 }
 
 func identity(f policy.Finding) string {
@@ -86,7 +138,7 @@ func compared(c policy.Comparison, before string) *store.Compared {
 		}
 		out.Fixed++
 		out.Severities[f.Severity]++
-		if len(out.FixedIDs) < toldIDs && !slices.Contains(out.FixedIDs, f.ID) {
+		if len(out.FixedIDs) < told && !slices.Contains(out.FixedIDs, f.ID) {
 			out.FixedIDs = append(out.FixedIDs, f.ID)
 		}
 	}
@@ -118,24 +170,17 @@ func Words(f policy.Finding) string {
 	return f.ID
 }
 
-// Keep writes a verdict down as the last on its digest. A change of outcome is in the audit log, with the rule that makes it.
-func (j *Judge) Keep(ctx context.Context, s *Sheet) error {
-	state, err := j.State(ctx)
-	if err != nil {
-		return err
-	}
-	return j.keep(ctx, s, state)
-}
-
-func (j *Judge) keep(ctx context.Context, s *Sheet, state string) error {
+// keep writes a verdict down as the last on its digest, with its basis. A change of outcome is in the audit log, with the rule
+// that makes it.
+func (j *Judge) keep(ctx context.Context, s *Sheet, basis string) error {
 	body, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	k := store.Judgement{Digest: s.Subject.Digest, Image: s.Subject.Image, Outcome: string(s.Verdict.Outcome), Basis: state, At: s.At.UnixMilli(),
+	k := store.Judgement{Digest: s.Subject.Digest, Image: s.Subject.Image, Outcome: string(s.Verdict.Outcome), Basis: basis, At: s.At.UnixMilli(),
 		Tally: tally(s.Verdict), Uses: uses(s.Verdict), Body: string(body)}
-	if !s.Verdict.Next.IsZero() {
-		k.Next = s.Verdict.Next.UnixMilli()
+	if !s.next.IsZero() {
+		k.Next = s.next.UnixMilli()
 	}
 	return j.Store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
 		before, err := store.SaveJudgement(ctx, q, k)

@@ -10,9 +10,7 @@ package judge
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -80,6 +78,8 @@ type Sheet struct {
 	Verdict   policy.Verdict       `json:"verdict"`
 	Sources   []Source             `json:"sources"`
 	At        time.Time            `json:"at"`
+
+	next time.Time // when another look may see something else; zero: it would not
 }
 
 // Source is one that looked for something in the image, or could not.
@@ -88,7 +88,7 @@ type Source struct {
 	AsOf    time.Time `json:"as_of,omitzero"`
 	Found   int       `json:"found"`
 	Unknown []string  `json:"unknown,omitempty"` // what it could not tell
-	// Again is when one that could say nothing is asked again.
+	// Again is when one that could say nothing is asked again; zero: it has said something.
 	Again time.Time `json:"again,omitzero"`
 }
 
@@ -103,36 +103,42 @@ func (s *Sheet) Findings() []policy.Finding {
 
 // Sheet judges a digest whose inventory is read. A subject that the catalog names gets its kind and labels from there.
 func (j *Judge) Sheet(ctx context.Context, s policy.Subject, reference string, inv *inventory.Inventory) (*Sheet, error) {
-	return j.sheet(ctx, s, reference, inv, nil)
+	g, err := j.ground(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return j.sheet(ctx, g, s, reference, inv, nil)
 }
 
-func (j *Judge) sheet(ctx context.Context, s policy.Subject, reference string, inv, before *inventory.Inventory) (*Sheet, error) {
-	c, now := j.Catalog(), j.Now().UTC()
-	s = j.subject(c, s, inv)
-	policies := policiesOf(c)
+func (j *Judge) sheet(ctx context.Context, g *ground, s policy.Subject, reference string, inv, before *inventory.Inventory) (*Sheet, error) {
+	now := j.Now().UTC()
+	s = j.subject(g.catalog, s, inv)
 	out := &Sheet{Subject: s, Reference: reference, Inventory: inv, At: now}
-	findings, err := j.find(ctx, c, out, policy.For(policies, s), before)
+	findings, err := j.find(ctx, g.catalog, out, policy.For(g.Policies, s), before)
 	if err != nil {
 		return nil, err
 	}
-	exceptions, err := j.exceptions(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	in := policy.Input{Subject: s, Findings: findings, Policies: policies, Exceptions: exceptions, Now: now}
-	if j.Statements != nil {
-		in.VEX, in.Unknown = j.Statements.Statements(ctx)
-	}
+	in := policy.Input{Subject: s, Findings: findings, Policies: g.Policies, Exceptions: g.Exceptions, VEX: g.Statements, Unknown: slices.Clone(g.Problems), Now: now}
 	for _, src := range out.Sources {
-		in.Unknown = append(in.Unknown, src.Unknown...)
-	}
-	out.Verdict = policy.Judge(in)
-	for _, src := range out.Sources {
-		if next := out.Verdict.Next; !src.Again.IsZero() && (next.IsZero() || src.Again.Before(next)) {
-			out.Verdict.Next = src.Again
+		if src.Name == secrets {
+			in.UnknownSecrets = append(in.UnknownSecrets, src.Unknown...)
+		} else {
+			in.Unknown = append(in.Unknown, src.Unknown...)
 		}
 	}
+	out.Verdict = policy.Judge(in)
+	out.again(out.Verdict.Next)
 	return out, nil
+}
+
+// secrets is the name of the source that looks for them.
+const secrets = "secrets"
+
+// again says that another look at some time may see something else.
+func (s *Sheet) again(at time.Time) {
+	if at.After(s.At) && (s.next.IsZero() || at.Before(s.next)) {
+		s.next = at
+	}
 }
 
 // find asks all sources and merges what they found.
@@ -141,6 +147,7 @@ func (j *Judge) find(ctx context.Context, c *catalog.Catalog, out *Sheet, e poli
 	var lists [][]policy.Finding
 	add := func(src Source, found []policy.Finding) {
 		src.Found = len(found)
+		out.again(src.Again)
 		out.Sources, lists = append(out.Sources, src), append(lists, found)
 	}
 	if j.Advisories == nil {
@@ -159,16 +166,19 @@ func (j *Judge) find(ctx context.Context, c *catalog.Catalog, out *Sheet, e poli
 		}
 		add(src, found)
 	}
-	secrets := Source{Name: "secrets", AsOf: out.At}
+	searched := Source{Name: secrets, AsOf: out.At, Unknown: inv.SecretsUnknown}
 	if !inv.SecretsRead {
-		secrets.Unknown = []string{"secrets were not looked for in it"}
+		searched.Unknown = []string{"secrets were not looked for in it"}
 	}
-	add(secrets, hygiene.Secrets(inv))
+	add(searched, hygiene.Secrets(inv))
 	around, err := j.around(ctx, c, out.Subject, e, before)
 	if err != nil {
 		return nil, err
 	}
 	add(Source{Name: "hygiene", AsOf: out.At}, hygiene.Check(inv, around))
+	if around.MaxAge > 0 {
+		out.again(inv.Config.Created.Add(around.MaxAge + time.Millisecond)) // it is too old by then
+	}
 	all := policy.Merge(lists...)
 	j.attribute(out.Subject.Image, inv, all)
 	return all, nil
@@ -188,12 +198,13 @@ func (j *Judge) scanned(ctx context.Context, s scan.Scanner, out *Sheet) (Source
 	}
 	i := slices.IndexFunc(kept, func(k store.Scanned) bool { return k.Scanner == s.Name() })
 	if i >= 0 && kept[i].Error != "" && out.At.Sub(time.UnixMilli(kept[i].At)) < silentFor {
-		return silent(s, kept[i]), nil, nil
+		return silenced(s, kept[i]), nil, nil
 	}
 	if i >= 0 && kept[i].Error == "" && out.At.Sub(time.UnixMilli(kept[i].At)) < scannedFor {
 		rep := new(scan.Report)
 		if json.Unmarshal([]byte(kept[i].Body), rep) == nil {
 			src.AsOf, src.Unknown = rep.Database.Built, rep.Warnings
+			out.again(time.UnixMilli(kept[i].At).Add(scannedFor))
 			return src, rep.Findings, nil
 		}
 	}
@@ -204,18 +215,19 @@ func (j *Judge) scanned(ctx context.Context, s scan.Scanner, out *Sheet) (Source
 	keep := store.Scanned{Digest: digest, Scanner: s.Name(), At: out.At.UnixMilli()}
 	if err != nil {
 		keep.Error = err.Error()
-		return silent(s, keep), nil, store.SaveScanned(ctx, j.Store.Q(), keep)
+		return silenced(s, keep), nil, store.SaveScanned(ctx, j.Store.Q(), keep)
 	}
 	body, err := json.Marshal(rep)
 	if err != nil {
 		return src, nil, err
 	}
 	keep.Body, src.AsOf, src.Unknown = string(body), rep.Database.Built, rep.Warnings
+	out.again(out.At.Add(scannedFor))
 	return src, rep.Findings, store.SaveScanned(ctx, j.Store.Q(), keep)
 }
 
-// silent is a scanner that could say nothing.
-func silent(s scan.Scanner, k store.Scanned) Source {
+// silenced is a scanner that could say nothing.
+func silenced(s scan.Scanner, k store.Scanned) Source {
 	at := time.UnixMilli(k.At).UTC()
 	return Source{Name: s.Name(), AsOf: at, Unknown: []string{"it was not looked at by " + s.Name() + ": " + k.Error}, Again: at.Add(askAgain)}
 }
@@ -291,38 +303,4 @@ func (j *Judge) world() *observe.World {
 		return nil
 	}
 	return j.World()
-}
-
-// State is a hash of all that verdicts rest on besides digests: advisories, policies, exceptions and statements. What was
-// judged under another one is to be judged again.
-func (j *Judge) State(ctx context.Context) (string, error) {
-	c := j.Catalog()
-	exceptions, err := j.exceptions(ctx, c)
-	if err != nil {
-		return "", err
-	}
-	rests := struct {
-		Policies   []policy.Policy
-		Exceptions []policy.Exception
-		Statements []policy.Statement
-		Problems   []string // of the statements
-		Scanners   []string
-		Advisories string
-	}{Policies: policiesOf(c), Exceptions: exceptions}
-	for _, s := range j.Scanners {
-		rests.Scanners = append(rests.Scanners, s.Name())
-	}
-	if j.Statements != nil {
-		rests.Statements, rests.Problems = j.Statements.Statements(ctx)
-	}
-	if j.Advisories != nil {
-		if rests.Advisories, err = j.Advisories.State(ctx); err != nil {
-			return "", err
-		}
-	}
-	sum := sha256.New()
-	if err := json.NewEncoder(sum).Encode(rests); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%x", sum.Sum(nil)[:16]), nil
 }

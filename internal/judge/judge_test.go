@@ -32,15 +32,19 @@ var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 // court is a judge over images whose inventories are written by hand.
 type court struct {
 	*judge.Judge
-	t     *testing.T
-	world *observe.World
-	known map[string][]policy.Finding // by digest
-	state string
-	asked int // inventories that advisories were asked for
+	t      *testing.T
+	world  *observe.World
+	known  map[string][]policy.Finding // by digest
+	state  string
+	asked  int    // inventories that advisories were asked for
+	during func() // is called while they are; may be nil
 }
 
 func (c *court) Known(_ context.Context, inv *inventory.Inventory) (judge.Known, error) {
 	c.asked++
+	if c.during != nil {
+		c.during()
+	}
 	return judge.Known{Findings: slices.Clone(c.known[inv.Digest.String()]), AsOf: now.Add(-time.Hour)}, nil
 }
 
@@ -245,10 +249,141 @@ func TestSweep(t *testing.T) {
 	})
 }
 
+// What a verdict rests on besides advisories: labels of the catalog, the recipe, the age of the image, another scanner's word.
+func TestSweepSeesWhatElseChanged(t *testing.T) {
+	c := newCourt(t, storetest.Open(t, storetest.SQLite(t)), strings.Replace(rules, `rules = {`, "max_age = \"2d\"\nrules = { too-old = \"enforce\",", 1))
+	at := now
+	c.Now = func() time.Time { return at }
+	trivy := &scanner{err: errors.New("it has no database")}
+	c.Scanners = []scan.Scanner{trivy}
+	inv := c.image("b", "app", "1")
+	base := plan.Base{Image: plan.Image{Reference: "127.0.0.1:5000/base/debian@" + inv.Digest.String(), Digest: inv.Digest, DiffIDs: inv.DiffIDs}}
+	c.world.Facts.Bases["base/debian"] = base
+	sweep := func(why string, want int, outcome policy.VerdictOutcome) {
+		t.Helper()
+		n, err := c.Sweep(t.Context())
+		k, _, err2 := store.GetJudgement(t.Context(), c.Store.Q(), inv.Digest.String())
+		if n != want || k.Outcome != string(outcome) || err != nil || err2 != nil {
+			t.Errorf("%s: %d judged, %s; %v %v", why, n, k.Outcome, err, err2)
+		}
+		var kept judge.Sheet
+		if err := json.Unmarshal([]byte(k.Body), &kept); err != nil || kept.Reference != base.Reference {
+			t.Errorf("%s: kept as %s, %v", why, kept.Reference, err)
+		}
+	}
+	sweep("a scanner that cannot", 1, policy.Undecided)
+	at = at.Add(59 * time.Minute)
+	sweep("not asked again for an hour", 0, policy.Undecided)
+	trivy.err, at = nil, at.Add(2*time.Minute)
+	sweep("the scanner can", 1, policy.Fail) // by CVE-2026-9
+	c.world.Facts.Bases["base/debian"] = plan.Base{Image: base.Image, Parents: []plan.Parent{{Reference: "debian", Where: "Dockerfile:1"}}}
+	sweep("the recipe is another", 1, policy.Fail)
+	trivy.nothing, at = true, at.Add(6*time.Hour)
+	sweep("the scanner's word is old", 1, policy.Pass)
+	at = now.Add(23 * time.Hour)
+	sweep("nothing new but the scanner's word", 1, policy.Pass)
+	at = now.Add(24*time.Hour + time.Second) // it was made a day before
+	sweep("it is too old", 1, policy.Fail)
+	cat := *c.Catalog()
+	cat.Bases = slices.Clone(cat.Bases)
+	cat.Bases[0].Labels = nil
+	c.Catalog = func() *catalog.Catalog { return &cat }
+	sweep("no policy is for it any more", 1, policy.Pass)
+}
+
+// An image that cannot be judged does not keep the others from it.
+func TestSweepGoesOn(t *testing.T) {
+	c := newCourt(t, storetest.Open(t, storetest.SQLite(t)), rules)
+	broken, fine := c.image("a", "", "1"), c.image("b", "app", "1", "2")
+	c.world.Facts.Upstreams["upstream/debian"] = plan.Image{Reference: "127.0.0.1:5000/library/debian:12", Digest: broken.Digest}
+	c.world.Facts.Bases["base/debian"] = plan.Base{Image: plan.Image{Reference: "127.0.0.1:5000/base/debian:stable", Digest: fine.Digest}}
+	if _, err := c.Store.Q().Exec(t.Context(), "UPDATE inventory SET body='{' WHERE digest=$1", broken.Digest.String()); err != nil {
+		t.Fatal(err)
+	}
+	n, err := c.Sweep(t.Context())
+	if n != 1 || err == nil || !strings.Contains(err.Error(), "upstream/debian: ") {
+		t.Errorf("%d judged, %v", n, err)
+	}
+	if _, found, err := store.GetJudgement(t.Context(), c.Store.Q(), fine.Digest.String()); err != nil || !found {
+		t.Errorf("the other: %v, %v", found, err)
+	}
+}
+
+// Advisories that change while a candidate is judged by what they were have it judged again.
+func TestCandidateOfAMoment(t *testing.T) {
+	c := newCourt(t, storetest.Open(t, storetest.SQLite(t)), rules)
+	inv := c.image("b", "app", "1")
+	c.world.Facts.Bases["base/debian"] = plan.Base{Image: plan.Image{Reference: "127.0.0.1:5000/base/debian:stable", Digest: inv.Digest}}
+	c.during = func() { c.state = "2" }
+	if _, err := c.Candidate(t.Context(), c.Catalog(), c.Catalog().Bases[0], inv.Digest.String(), ""); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Sweep(t.Context()); err != nil || n != 1 {
+		t.Errorf("%d judged, %v", n, err)
+	}
+}
+
+// What only one finds who could not look at both is neither new nor fixed.
+func TestCandidateWithASilentScanner(t *testing.T) {
+	for name, deaf := range map[string]int{"of the image before": 1, "of the candidate": 2} {
+		t.Run(name, func(t *testing.T) {
+			c := newCourt(t, storetest.Open(t, storetest.SQLite(t)), rules)
+			before, after := c.image("a", "app", "1"), c.image("b", "app", "1", "2")
+			c.Scanners = []scan.Scanner{&scanner{deaf: deaf}}
+			v, err := c.Candidate(t.Context(), c.Catalog(), c.Catalog().Bases[0], after.Digest.String(), before.Digest.String())
+			if err != nil || len(v.Blocking) > 0 || v.Compared.Fixed+v.Compared.New+v.Compared.Remaining > 0 || !strings.Contains(strings.Join(v.Unknown, "; "), "trivy") {
+				t.Errorf("%+v compared %+v, %v", v, v.Compared, err)
+			}
+		})
+	}
+}
+
+// What is kept with a rollout is bounded, whatever is found.
+func TestSummaryIsBounded(t *testing.T) {
+	s := &judge.Sheet{}
+	for i := range 1000 {
+		s.Verdict.Unknown = append(s.Verdict.Unknown, fmt.Sprint("sentence ", i))
+		s.Verdict.Findings = append(s.Verdict.Findings, policy.Judged{Finding: cve(fmt.Sprint("CVE-2026-", i), policy.SeverityHigh, 0), Outcome: policy.Fails})
+	}
+	for name, was := range map[string]*judge.Sheet{"the first": nil, "another": {}} {
+		v := judge.Summary(s, was)
+		if len(v.Blocking) != 20 || v.BlockingCount != 1000 || len(v.Unknown) != 20 || v.Unknown[19] != "981 more things" {
+			t.Errorf("%s: %d of %d forbid it, %d unknown (%s)", name, len(v.Blocking), v.BlockingCount, len(v.Unknown), v.Unknown[len(v.Unknown)-1])
+		}
+	}
+}
+
+// What could not be searched for secrets is no pass where they are enforced, and content that is not known is none either.
+func TestWhatNobodyCouldLookAt(t *testing.T) {
+	for name, c := range map[string]struct {
+		policy string
+		change func(*inventory.Inventory)
+		want   policy.VerdictOutcome
+	}{
+		"secrets were not looked for":      {`secrets = "enforce"`, func(inv *inventory.Inventory) { inv.SecretsRead = false }, policy.Undecided},
+		"nor in some files":                {`secrets = "enforce"`, func(inv *inventory.Inventory) { inv.SecretsUnknown = []string{"2 files were not searched for secrets"} }, policy.Undecided},
+		"nobody asked for secrets":         {`vulnerabilities = "enforce"`, func(inv *inventory.Inventory) { inv.SecretsUnknown = []string{"2 files were not searched for secrets"} }, policy.Pass},
+		"packages of another manager":      {`vulnerabilities = "enforce"`, func(inv *inventory.Inventory) { inv.Unknown = []string{"/nix/store is Nix's"} }, policy.Undecided},
+		"nobody asked for vulnerabilities": {`secrets = "enforce"`, func(inv *inventory.Inventory) { inv.Unknown = []string{"/nix/store is Nix's"} }, policy.Pass},
+	} {
+		t.Run(name, func(t *testing.T) {
+			court := newCourt(t, storetest.Open(t, storetest.SQLite(t)), rules[:strings.Index(rules, "[[policy]]")]+"[[policy]]\nname = \"p\"\n"+c.policy+"\n")
+			inv := court.image("b", "app", "1")
+			c.change(inv)
+			s, err := court.Sheet(t.Context(), policy.Subject{Image: "base/debian"}, "", inv)
+			if err != nil || s.Verdict.Outcome != c.want {
+				t.Errorf("%s, %v; want %s", s.Verdict.Outcome, err, c.want)
+			}
+		})
+	}
+}
+
 // scanner is another scanner, as it may be.
 type scanner struct {
-	asked int
-	err   error
+	asked   int
+	err     error
+	nothing bool // it finds nothing
+	deaf    int  // the one time when it could say nothing
 }
 
 func (*scanner) Name() string { return "trivy" }
@@ -258,8 +393,14 @@ func (s *scanner) Scan(_ context.Context, t scan.Target) (*scan.Report, error) {
 	if !strings.Contains(string(t.SBOM), "openssl") {
 		return nil, fmt.Errorf("no openssl in %s", t.SBOM)
 	}
+	if s.asked == s.deaf {
+		return nil, errors.New("it took too long")
+	}
 	if s.err != nil {
 		return nil, s.err
+	}
+	if s.nothing {
+		return &scan.Report{Scanner: "trivy"}, nil
 	}
 	return &scan.Report{Scanner: "trivy", Findings: []policy.Finding{{Kind: policy.Vulnerability, ID: "CVE-2026-9", Type: "deb", Package: "openssl", Version: "3.0.1", Severity: policy.SeverityHigh, FoundBy: []string{"trivy"}}}}, nil
 }
@@ -285,8 +426,8 @@ func TestOtherScanners(t *testing.T) {
 		if err != nil || s.Verdict.Outcome != policy.Undecided || !strings.Contains(strings.Join(s.Verdict.Unknown, ";"), "no database") {
 			t.Errorf("a scanner that could not: %+v, %v", s.Verdict, err)
 		}
-		if s.Verdict.Next != now.Add(time.Hour) {
-			t.Errorf("it is asked again at %s", s.Verdict.Next)
+		if !slices.ContainsFunc(s.Sources, func(src judge.Source) bool { return src.Name == "trivy" && src.Again.Equal(now.Add(time.Hour)) }) {
+			t.Errorf("it is asked again: %+v", s.Sources)
 		}
 	}
 	if trivy.asked != 2 {

@@ -2,6 +2,7 @@ package judge
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -16,14 +17,18 @@ import (
 )
 
 // Sweep judges each image of the last look whose verdict is missing, rests on what is no longer so, or may have changed by
-// itself, and returns how many those were. Images whose inventory has not been read are passed over. What is as it was costs
-// one query for all.
+// itself, and returns how many those were. Images whose inventory has not been read are passed over. One that cannot be judged
+// does not keep the others from it. What is as it was costs one query for all.
 func (j *Judge) Sweep(ctx context.Context) (judged int, err error) {
 	w := j.world()
 	if w == nil {
 		return 0, nil
 	}
-	state, err := j.State(ctx)
+	g, err := j.ground(ctx)
+	if err != nil {
+		return 0, err
+	}
+	hash, err := g.hash()
 	if err != nil {
 		return 0, err
 	}
@@ -31,29 +36,43 @@ func (j *Judge) Sweep(ctx context.Context) (judged int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	now := j.Now().UnixMilli()
+	now, failed := j.Now().UnixMilli(), 0
 	for _, img := range current(w) {
+		on := basis(hash, w, policy.Subject{Image: img.name, Kind: img.kind})
 		k, found := kept[img.Digest.String()]
-		if found && k.Basis == state && (k.Next == 0 || now < k.Next) {
+		if found && k.Basis == on && (k.Next == 0 || now < k.Next) {
 			continue
 		}
-		inv, read, err := store.GetInventory(ctx, j.Store.Q(), img.Digest.String())
-		if err != nil {
-			return judged, err
+		done, problem := j.rejudge(ctx, g, img, on)
+		switch {
+		case ctx.Err() != nil:
+			return judged, ctx.Err()
+		case problem != nil && err == nil:
+			err = fmt.Errorf("%s: %w", img.name, problem)
+			fallthrough
+		case problem != nil:
+			failed++
+		case done:
+			judged++
 		}
-		if !read {
-			continue
-		}
-		s, err := j.Sheet(ctx, policy.Subject{Image: img.name, Kind: img.kind}, img.at(), inv)
-		if err != nil {
-			return judged, err
-		}
-		if err := j.keep(ctx, s, state); err != nil {
-			return judged, err
-		}
-		judged++
 	}
-	return judged, nil
+	if failed > 1 {
+		err = fmt.Errorf("%d images, the first: %w", failed, err)
+	}
+	return judged, err
+}
+
+// rejudge judges an image of a look, if its inventory has been read.
+func (j *Judge) rejudge(ctx context.Context, g *ground, img named, basis string) (done bool, err error) {
+	inv, read, err := store.GetInventory(ctx, j.Store.Q(), img.Digest.String())
+	if err != nil || !read {
+		return false, err
+	}
+	s, err := j.sheet(ctx, g, policy.Subject{Image: img.name, Kind: img.kind}, img.at(), inv, nil)
+	if err != nil {
+		return false, err
+	}
+	return true, j.keep(ctx, s, basis)
 }
 
 // named is an image of a look.
@@ -63,7 +82,7 @@ type named struct {
 }
 
 // at is the image by digest.
-func (n named) at() string { return withoutTag(n.Reference) + "@" + n.Digest.String() }
+func (n named) at() string { return repositoryOf(n.Reference) + "@" + n.Digest.String() }
 
 // current are the images of a look that are there, by kind, then name.
 func current(w *observe.World) []named {

@@ -63,7 +63,7 @@ func (r *Runner) judge(ctx context.Context, t Turn, in inputs, digest string) (*
 func blocked(v *store.Verdict) string {
 	const told = 3
 	s := "the policy does not allow " + strings.Join(v.Blocking[:min(told, len(v.Blocking))], ", ")
-	if n := len(v.Blocking) - told; n > 0 {
+	if n := max(v.BlockingCount, len(v.Blocking)) - told; n > 0 {
 		s += fmt.Sprintf(" and %d more", n)
 	}
 	if v.Compared != nil {

@@ -21,9 +21,11 @@ type Verdict struct {
 	Excepted int `json:"excepted,omitempty"` // by an exception or a statement that it is not affected
 	// Compared with the digest that it replaces; nil when it replaces none, or that one could not be judged.
 	Compared *Compared `json:"compared,omitempty"`
-	// Blocking are failing findings that the digest it replaces does not have, in words: they forbid its promotion.
-	Blocking []string `json:"blocking,omitempty"`
-	Unknown  []string `json:"unknown,omitempty"` // what could not be told, a sentence each
+	// Blocking are failing findings that the digest it replaces does not have, in words, the first twenty of BlockingCount:
+	// they forbid its promotion.
+	Blocking      []string `json:"blocking,omitempty"`
+	BlockingCount int      `json:"blocking_count,omitempty"`
+	Unknown       []string `json:"unknown,omitempty"` // what could not be told, a sentence each; twenty at most
 }
 
 // Compared counts vulnerabilities against those of the digest before.
