@@ -156,7 +156,7 @@ func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Wat
 	a.loop.Use(a.runner)
 	a.loop.OnCatalog(a.follow)
 	srv := api.New(api.Deps{
-		Loop: a.loop, Store: a.store, Engine: a.builder, Log: a.cfg.Log, Now: time.Now, Version: version(), Ready: a.Ready, Logs: a.path("logs"),
+		Loop: a.loop, Store: a.store, Engine: a.builder, Judge: a.judge, Registry: reg, Log: a.cfg.Log, Now: time.Now, Version: version(), Ready: a.Ready, Logs: a.path("logs"),
 		Token: a.cfg.Env("REBUILDER_API_TOKEN"), WebhookSecret: a.webhookSecret(c), Secret: a.hookSecret, Collectors: []prometheus.Collector{metrics.requests},
 	})
 	mux := http.NewServeMux()

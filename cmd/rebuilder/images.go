@@ -14,7 +14,7 @@ func newImages(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "images",
 		Short: "All images in a table, or some of them",
-		Long: `List images with their state, what they stand on and how many packages are in them. The last line says how many of how
+		Long: `List images with their state, the last verdict on what they are now, what they stand on and how many packages are in them. The last line says how many of how
 many are listed. Of several values of one flag, one must fit; of several flags, all must.`,
 		Example: `  rebuilder images --stale                      what is not known to be current
   rebuilder images --on base/debian --kind application
@@ -53,14 +53,25 @@ func words[S ~string](all []S) string {
 
 func (p *printer) images(all api.Images) {
 	if len(all.Images) > 0 {
-		rows := [][]string{{"IMAGE", "KIND", "STATE", "DIGEST", "SEEN", "STANDS ON", "PACKAGES", "OWNER"}}
+		rows := [][]string{{"IMAGE", "KIND", "STATE", "VERDICT", "DIGEST", "SEEN", "STANDS ON", "PACKAGES", "OWNER"}}
 		for _, i := range all.Images {
-			rows = append(rows, []string{i.Name, i.Kind, p.state(string(i.State)), orDash(api.Short(i.Digest)), p.since(i), standsOn(i), packages(i.Packages), orDash(i.Owner)})
+			rows = append(rows, []string{i.Name, i.Kind, p.state(string(i.State)), p.judged(i.Verdict), orDash(api.Short(i.Digest)), p.since(i), standsOn(i), packages(i.Packages), orDash(i.Owner)})
 		}
 		p.table("", rows)
 	}
 	f := all.Fleet
 	p.line("%d of %s listed; of all: %s%s  (%s)", len(all.Images), api.Count(f.Images+f.Observed, "image"), states(f), observed(f), p.asOf(all.AsOf))
+}
+
+// judged is a verdict, of one that fails with how many findings do.
+func (p *printer) judged(j *api.Judged) string {
+	switch {
+	case j == nil:
+		return "-"
+	case j.Fails > 0:
+		return p.state(fmt.Sprintf("%s (%s)", j.Outcome, api.Thousands(j.Fails)))
+	}
+	return p.state(j.Outcome)
 }
 
 // since is how long ago a digest was first seen at its reference.

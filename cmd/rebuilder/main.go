@@ -22,7 +22,7 @@ import (
 const (
 	exitOK      = 0
 	exitError   = 1
-	exitChanges = 2  // plan --exit-code: there is something to do; affected --exit-code: an image is affected
+	exitChanges = 2  // plan --exit-code: there is something to do; affected --exit-code: an image is affected; verify: it fails
 	exitUnknown = 3  // none of that as far as is known, and something is not known; or a question without an answer
 	exitUsage   = 64 // the command was not understood
 )

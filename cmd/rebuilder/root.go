@@ -26,9 +26,11 @@ type cli struct {
 const exitTable = `Exit codes:
   0   it worked
   1   it did not; what is wrong and what to do is on standard error
-  2   plan --exit-code: there is something to do; affected --exit-code: an image is affected
+  2   plan --exit-code: there is something to do; affected --exit-code: an image is affected;
+      verify, scan --exit-code: the image fails its policies; diff --exit-code: the images differ
   3   with --exit-code: none of that as far as is known, but something is not known;
-      affected and why: the question cannot be answered at all, as of an advisory without a source of advisories
+      affected and why: the question cannot be answered at all, as of an advisory without a source of advisories;
+      verify, scan --exit-code: nothing fails as far as is known, but not all could be looked for
   64  the command was not understood
   130 interrupted`
 
@@ -38,6 +40,7 @@ func verbs(c *cli) []*cobra.Command {
 		grouped("daemon", newDemo()), grouped("daemon", newInit()), grouped("daemon", newCatalog()), grouped("daemon", newServe()),
 		grouped("ask", newStatus(c)), grouped("ask", newPlan(c)), grouped("ask", newApply(c)), grouped("ask", newRefresh(c)), grouped("ask", newRollouts(c)),
 		grouped("ask", newImages(c)), grouped("ask", newGraph(c)), grouped("ask", newWhy(c)), grouped("ask", newAffected(c)), grouped("ask", newBuilds(c)), grouped("ask", newLogs(c)),
+		grouped("judge", newShow(c)), grouped("judge", newScan(c)), grouped("judge", newVerify(c)), grouped("judge", newDiff(c)), grouped("judge", newSBOM(c)),
 		grouped("more", newVersion()), newBuildkitd(),
 	}
 }
@@ -74,7 +77,7 @@ that stand on them, and prove that it arrived.
 	f := root.PersistentFlags()
 	f.StringVar(&c.server, "server", "", "address of the daemon (env REBUILDER_SERVER; default "+defaultServer+")")
 	f.BoolVar(&c.noColor, "no-color", false, "no colours (env NO_COLOR does it, too)")
-	root.AddGroup(&cobra.Group{ID: "daemon", Title: "Run it:"}, &cobra.Group{ID: "ask", Title: "Ask the daemon:"}, &cobra.Group{ID: "more", Title: "More:"})
+	root.AddGroup(&cobra.Group{ID: "daemon", Title: "Run it:"}, &cobra.Group{ID: "ask", Title: "Ask the daemon:"}, &cobra.Group{ID: "judge", Title: "What is in images, and whether that is good enough:"}, &cobra.Group{ID: "more", Title: "More:"})
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")
 	root.AddCommand(verbs(c)...)

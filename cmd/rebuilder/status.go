@@ -34,6 +34,7 @@ func newStatus(c *cli) *cobra.Command {
 
 func (p *printer) status(s api.Status) {
 	p.line("Fleet    %s: %s%s  (%s)", api.Count(s.Fleet.Images, "image"), states(s.Fleet), observed(s.Fleet), p.asOf(s.AsOf))
+	p.line("Verdicts %s", verdicts(s.Verdicts))
 	p.running(s)
 	if len(s.Needs) == 0 {
 		p.line("Needs a person: %s, of %s", nothing(s), api.Count(s.Fleet.Images, "image"))
@@ -72,6 +73,11 @@ func (p *printer) untaken(all []api.Untaken) {
 		rows = append(rows, []string{"", strings.Join([]string{"since " + p.when(u.Since), "taken at the latest " + p.when(u.Next), "can act: " + orDash(u.Who)}, "; ")})
 	}
 	p.table("  ", rows)
+}
+
+// verdicts counts the images by the last verdict on them; what nobody judged is never left out.
+func verdicts(v api.Verdicts) string {
+	return fmt.Sprintf("%s pass · %s fail · %s unknown · %s not judged, of %s", api.Thousands(v.Pass), api.Thousands(v.Fail), api.Thousands(v.Unknown), api.Thousands(v.NotJudged), api.Count(v.Images, "image"))
 }
 
 func nothing(s api.Status) string {

@@ -29,6 +29,7 @@ const (
 	CodeApplied     = "plan_applied"
 	CodeNothing     = "nothing_to_do"
 	CodeNotReady    = "not_ready"
+	CodeNotRead     = "not_read" // nobody has looked into the image yet
 	CodeUnavailable = "unavailable"
 	CodeInternal    = "internal"
 )

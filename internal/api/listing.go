@@ -38,6 +38,10 @@ func (r *Reader) Images(ctx context.Context, f ImageFilter) (Images, error) {
 	if err != nil {
 		return out, err
 	}
+	judged, err := r.verdicts(ctx, all)
+	if err != nil {
+		return out, err
+	}
 	on := v.standingOn(f.On)
 	for _, i := range all {
 		if !f.fits(i) || f.On != "" && !on[i.Name] {
@@ -49,6 +53,9 @@ func (r *Reader) Images(ctx context.Context, f ImageFilter) (Images, error) {
 		}
 		if c, ok := listed[i.Digest]; ok && c.Packages > 0 {
 			l.Packages = &c.Packages
+		}
+		if k, ok := judged[i.Digest]; ok {
+			l.Verdict = judgedOf(k)
 		}
 		out.Images = append(out.Images, l)
 	}

@@ -5,12 +5,14 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"rebuilder/internal/policy"
 	"rebuilder/internal/store"
 )
 
@@ -37,6 +39,7 @@ type gauges struct {
 	info, images, rollouts, proposals, builds     *prometheus.Desc
 	watcherOK, watcherRun, watcherNext, late      *prometheus.Desc
 	lead, leadNoticed, catalog, planSteps, looked *prometheus.Desc
+	verdicts, findings, judged                    *prometheus.Desc
 }
 
 func newGauges(r *Reader) *gauges {
@@ -57,6 +60,9 @@ func newGauges(r *Reader) *gauges {
 		lead:        d("last_fix_lead_time_seconds", "The newest rollout of a patch: from its publication by the distribution to the last image proven."),
 		leadNoticed: d("last_fix_since_noticed_seconds", "The newest rollout of a patch: from our noticing it to the last image proven."),
 		catalog:     d("catalog_last_reload_successful", "1 when the catalog on disk is the one in use."),
+		verdicts:    d("images_verdict", "Images of the catalog by the last verdict on what they are now: pass, fail, unknown, or none: not judged yet.", "outcome"),
+		findings:    d("findings", "Findings in images of the catalog as they are now, by what became of them; fixable: there is a fix.", "kind", "severity", "fixable", "outcome"),
+		judged:      d("oldest_verdict_timestamp_seconds", "When the oldest of those verdicts was made. They are made again when something that they rest on changes."),
 		planSteps:   d("plan_steps", "Steps that the last look would start."),
 		looked:      d("last_look_timestamp_seconds", "How old the facts are that all of this rests on; 0: never looked."),
 	}
@@ -64,7 +70,7 @@ func newGauges(r *Reader) *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.info, g.images, g.rollouts, g.proposals, g.builds, g.watcherOK, g.watcherRun, g.watcherNext, g.late, g.lead, g.leadNoticed, g.catalog, g.planSteps, g.looked} {
+	for _, d := range []*prometheus.Desc{g.info, g.images, g.rollouts, g.proposals, g.builds, g.watcherOK, g.watcherRun, g.watcherNext, g.late, g.lead, g.leadNoticed, g.catalog, g.planSteps, g.looked, g.verdicts, g.findings, g.judged} {
 		ch <- d
 	}
 }
@@ -107,11 +113,15 @@ func (g *gauges) collectImages(ctx context.Context, ch chan<- prometheus.Metric)
 	for _, k := range kinds() {
 		counts[k] = map[ImageState]int{}
 	}
-	for _, i := range v.images() {
+	all := v.images()
+	for _, i := range all {
 		if counts[i.Kind] == nil {
 			counts[i.Kind] = map[ImageState]int{}
 		}
 		counts[i.Kind][i.State]++
+	}
+	if err := g.collectVerdicts(ctx, ch, all); err != nil {
+		ch <- prometheus.NewInvalidMetric(g.verdicts, err)
 	}
 	for kind, states := range counts {
 		for _, s := range ImageStates() {
@@ -126,6 +136,43 @@ func (g *gauges) collectImages(ctx context.Context, ch chan<- prometheus.Metric)
 	ch <- gauge(g.looked, stamp(v.snap.At))
 	if v.snap.Plan != nil {
 		ch <- gauge(g.planSteps, float64(len(v.snap.Plan.Steps)))
+	}
+	return nil
+}
+
+// collectVerdicts counts what is kept of verdicts. All labels have few values, whatever is found.
+func (g *gauges) collectVerdicts(ctx context.Context, ch chan<- prometheus.Metric, all []Image) error {
+	judged, err := g.r.verdicts(ctx, all)
+	if err != nil {
+		return err
+	}
+	v := verdictsOf(all, judged)
+	for outcome, n := range map[policy.VerdictOutcome]int{policy.Pass: v.Pass, policy.Fail: v.Fail, policy.Undecided: v.Unknown, "none": v.NotJudged} {
+		ch <- gauge(g.verdicts, float64(n), string(outcome))
+	}
+	if !v.Oldest.IsZero() {
+		ch <- gauge(g.judged, stamp(v.Oldest))
+	}
+	counts := map[store.Tally]int{}
+	for _, i := range all {
+		if !i.declared() {
+			continue
+		}
+		for _, t := range judged[i.Digest].Tally {
+			n := t.Count
+			t.Count = 0
+			counts[t] += n
+		}
+	}
+	for _, kind := range []policy.Kind{policy.Vulnerability, policy.Secret, policy.Hygiene} {
+		for _, severity := range policy.Severities() {
+			for _, outcome := range policy.Outcomes() {
+				for _, fixable := range []bool{false, true} {
+					n := counts[store.Tally{Kind: kind, Severity: severity, Outcome: outcome, Fixable: fixable}]
+					ch <- gauge(g.findings, float64(n), string(kind), string(severity), strconv.FormatBool(fixable), string(outcome))
+				}
+			}
+		}
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ type Reader struct {
 	Loop    Looker
 	Store   *store.Store
 	Engine  Pinger // nil: nothing is said of the builder
+	Judge   Judge  // nil: nothing is said of what is in an image
 	Now     func() time.Time
 	Version string
 }

@@ -8,6 +8,12 @@
 //	GET  /api/v1/graph                     images with their states, edges with their evidence
 //	GET  /api/v1/images                    ?kind= state= owner= (each may be given again) on= stale=
 //	GET  /api/v1/affected                  which images have ?of= a package, a digest or an advisory; ?all=
+//	GET  /api/v1/sheet                     the fact sheet of ?image= a name, or a digest that was read
+//	POST /api/v1/scan                      the same of any reference, read from its registry; GET as sheet
+//	GET  /api/v1/diff                      ?a= and ?b= compared; without b: a with the digest before it
+//	POST /api/v1/diff                      the same of any references
+//	GET  /api/v1/export                    ?image= in ?format= sarif, cyclonedx, openvex, csv, sbom-cyclonedx, sbom-spdx
+//	POST /api/v1/export                    the same of any reference
 //	GET  /api/v1/images/{name}/why         everything about one image; ?package= where a package comes from
 //	GET  /api/v1/images/{name}/log         redirects to the log of its newest build
 //	GET  /api/v1/rollouts                  the newest; ?limit=
@@ -37,6 +43,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"rebuilder/internal/catalog"
+	"rebuilder/internal/judge"
 	"rebuilder/internal/plan"
 	"rebuilder/internal/rollout"
 	"rebuilder/internal/store"
@@ -55,13 +62,16 @@ type Loop interface {
 
 // Deps is what the API is made of. Loop and Store are needed.
 type Deps struct {
-	Loop    Loop
-	Store   *store.Store
-	Engine  Pinger           // nil: nothing is said of the builder
-	Log     *slog.Logger     // nil: nothing is logged
-	Now     func() time.Time // nil: time.Now
-	Version string
-	Ready   func() error // why the daemon cannot do its work; nil: it always can
+	Loop   Loop
+	Store  *store.Store
+	Engine Pinger // nil: nothing is said of the builder
+	Judge  Judge  // nil: nothing is said of what is in an image
+	// Registry reads what nobody has looked into yet; nil: that is not done.
+	Registry judge.Resolver
+	Log      *slog.Logger     // nil: nothing is logged
+	Now      func() time.Time // nil: time.Now
+	Version  string
+	Ready    func() error // why the daemon cannot do its work; nil: it always can
 	// Token is asked of those who write. Without one, only callers on the same machine may.
 	Token string
 	// WebhookSecret is the key of incoming webhooks' signatures. Without one none are taken.
@@ -79,6 +89,7 @@ type Server struct {
 	Reader
 	d       Deps
 	handler http.Handler
+	scans   chan struct{} // holds those that read an image now
 }
 
 // New returns a server; it starts nothing.
@@ -92,8 +103,8 @@ func New(d Deps) *Server {
 	if d.Ready == nil {
 		d.Ready = func() error { return nil }
 	}
-	s := &Server{d: d,
-		Reader: Reader{Loop: d.Loop, Store: d.Store, Engine: d.Engine, Now: d.Now, Version: d.Version}}
+	s := &Server{d: d, scans: make(chan struct{}, scansAtOnce),
+		Reader: Reader{Loop: d.Loop, Store: d.Store, Engine: d.Engine, Judge: d.Judge, Now: d.Now, Version: d.Version}}
 	s.handler = s.routes()
 	return s
 }
@@ -115,6 +126,13 @@ func (s *Server) routes() http.Handler {
 	read("/api/v1/graph", func(r *http.Request) (any, error) { return s.Graph(r.Context()) })
 	read("/api/v1/images", s.getImages)
 	read("/api/v1/affected", s.getAffected)
+	mux.Handle("GET /api/v1/sheet", s.answer(sheetPatience, s.getSheet))
+	mux.Handle("GET /api/v1/scan", s.answer(sheetPatience, s.getSheet))
+	mux.Handle("GET /api/v1/diff", s.answer(sheetPatience, s.getDiff))
+	mux.Handle("GET /api/v1/export", s.documents(sheetPatience, s.getExport))
+	mux.Handle("POST /api/v1/export", s.writer(s.documents(planPatience, s.postExport)))
+	write("/api/v1/scan", s.scan)
+	write("/api/v1/diff", s.postDiff)
 	read("/api/v1/plans/{id}", s.getPlan)
 	read("/api/v1/rollouts", s.getRollouts)
 	read("/api/v1/rollouts/{id}", func(r *http.Request) (any, error) { return s.Rollout(r.Context(), r.PathValue("id")) })

@@ -43,7 +43,12 @@ func (r *Reader) Status(ctx context.Context) (Status, error) {
 	for _, w := range watchers {
 		s.Watchers = append(s.Watchers, watcherOf(w).judged(v.now))
 	}
-	s.Needs = needs(v, s, images)
+	judged, err := r.verdicts(ctx, images)
+	if err != nil {
+		return Status{}, err
+	}
+	s.Verdicts = verdictsOf(images, judged)
+	s.Needs = append(needs(v, s, images), failing(images, judged)...)
 	return s, nil
 }
 

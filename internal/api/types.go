@@ -112,6 +112,7 @@ type Status struct {
 	Builder  *BuilderState `json:"builder,omitempty"`
 	Fleet    Fleet         `json:"fleet"`
 	Unknown  int           `json:"unknown"` // of Fleet.Images
+	Verdicts Verdicts      `json:"verdicts"`
 	Plan     *PlanSummary  `json:"plan,omitempty"`
 	Running  []Rollout     `json:"running"` // with their images
 	Needs    []Need        `json:"needs"`
@@ -565,6 +566,8 @@ type Listed struct {
 	StandsOn string `json:"stands_on,omitempty"` // the image that its packages flow from
 	Standing string `json:"standing,omitempty"`  // see Link
 	Packages *int   `json:"packages,omitempty"`  // how many are in it; left out: not read
+	// Verdict is the last on the digest; left out: it was not judged yet.
+	Verdict *Judged `json:"verdict,omitempty"`
 }
 
 // Pin is a rule of an image on which versions of a package its package manager may install.

@@ -104,13 +104,15 @@ func rank(state string) int {
 	return 0
 }
 
-// Count says a number with its noun: "1 image", "3 images", "2 dispatches".
+// Count says a number with its noun: "1 image", "3 images", "2 dispatches", "2 vulnerabilities".
 func Count(n int, noun string) string {
 	switch {
 	case n == 1:
 		return "1 " + noun
 	case strings.HasSuffix(noun, "ch"):
 		return Thousands(n) + " " + noun + "es"
+	case strings.HasSuffix(noun, "ty"):
+		return Thousands(n) + " " + strings.TrimSuffix(noun, "y") + "ies"
 	}
 	return Thousands(n) + " " + noun + "s"
 }

@@ -19,6 +19,9 @@ var ErrUnknown = errors.New("no such image")
 // ErrNotRead is returned for an image whose content has not been read.
 var ErrNotRead = errors.New("its content has not been read yet")
 
+// ErrSeveral is returned for the beginning of several digests.
+var ErrSeveral = errors.New("it is the beginning of several digests")
+
 // Resolver says what a reference points to.
 type Resolver interface {
 	Resolve(ctx context.Context, ref, platform string) (registry.Resolved, error)
@@ -76,7 +79,8 @@ func (j *Judge) Reference(ctx context.Context, r Resolver, ref, platform string)
 	return j.Sheet(ctx, subject, at, inv)
 }
 
-// Digest judges a digest that has been read before, by "sha256:" and at least the first six of its digits.
+// Digest judges a digest that has been read before, by "sha256:" and at least the first six of its digits. It returns
+// ErrUnknown when none was, and ErrSeveral when several were.
 func (j *Judge) Digest(ctx context.Context, digest string) (*Sheet, error) {
 	found, err := store.ReadDigests(ctx, j.Store.Q(), digest, 2)
 	switch {
@@ -85,7 +89,7 @@ func (j *Judge) Digest(ctx context.Context, digest string) (*Sheet, error) {
 	case len(found) == 0:
 		return nil, fmt.Errorf("%s: %w", digest, ErrUnknown)
 	case len(found) > 1 && len(strings.TrimPrefix(digest, "sha256:")) < 64:
-		return nil, fmt.Errorf("%s is the beginning of several digests: name more of it", digest)
+		return nil, fmt.Errorf("%s: %w", digest, ErrSeveral)
 	}
 	inv, read, err := store.GetInventory(ctx, j.Store.Q(), found[0].Digest)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"rebuilder/internal/policy"
 )
@@ -117,6 +118,26 @@ func Judged(ctx context.Context, q Querier) (map[string]Judgement, error) {
 		out[j.Digest] = j
 	}
 	return out, err
+}
+
+// JudgedOf is Judged of some digests. Those that were never judged are left out.
+func JudgedOf(ctx context.Context, q Querier, digests []string) (map[string]Judgement, error) {
+	out := make(map[string]Judgement, len(digests))
+	for part := range slices.Chunk(digests, rowsPerWrite) {
+		args := make([]any, len(part))
+		for i, d := range part {
+			args[i] = d
+		}
+		some, err := Collect(ctx, q, func(row interface{ Scan(...any) error }) (Judgement, error) { return scanJudged(row) },
+			`SELECT `+judgedColumns+` FROM judgement WHERE digest IN (`+numbered(1, len(part))+`)`, args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, j := range some {
+			out[j.Digest] = j
+		}
+	}
+	return out, nil
 }
 
 // JudgementBefore returns the last verdict on another digest of an image; found is false when there is none.

@@ -46,7 +46,7 @@ func TestJudgement(t *testing.T) {
 		if _, err := store.SaveJudgement(t.Context(), st.Q(), store.Judgement{Digest: "sha256:b", Outcome: "fine"}); err == nil {
 			t.Error("an outcome that is none was taken")
 		}
-		all, err := store.Judged(t.Context(), st.Q())
+		all, err := store.JudgedOf(t.Context(), st.Q(), []string{"sha256:b", "sha256:a"})
 		if j := all["sha256:a"]; err != nil || len(all) != 1 || j.Outcome != "fail" || j.Since != 4 || !slices.Equal(j.Tally, tally) || j.Body != "" {
 			t.Errorf("of all: %+v, %v", all, err)
 		}

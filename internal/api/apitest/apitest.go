@@ -35,6 +35,8 @@ const (
 	Fix     Scenario = "fix"     // a patch is out; what is not done has its reasons
 	Running Scenario = "running" // a rollout of that patch is under way
 	Broken  Scenario = "broken"  // the rollout failed, the catalog on disk is broken, the builder is away
+	// Judged is calm, too; images are judged, and one can be read from its registry.
+	Judged Scenario = "judged"
 	// Observed is calm, too; discovery found images, and an upstream has a digest that is not taken yet.
 	Observed Scenario = "observed"
 )
@@ -75,6 +77,11 @@ func New(ctx context.Context, dir string, s Scenario) (*World, error) {
 	w.Deps = api.Deps{Loop: w.Loop, Store: st, Engine: engine, Now: Now, Version: "1.2.3"}
 	if err := w.fill(ctx, s); err != nil {
 		return nil, errors.Join(err, st.Close())
+	}
+	if s == Judged {
+		if err := w.judged(ctx); err != nil {
+			return nil, errors.Join(err, st.Close())
+		}
 	}
 	return w, nil
 }
@@ -253,7 +260,7 @@ func snapshot(s Scenario) reconcile.Snapshot {
 	f := facts()
 	p := &plan.Plan{ID: "p-000000000000", Title: "nothing to do", MadeAt: f.At, Images: 10}
 	snap.World, snap.Plan, snap.At, snap.Next = &observe.World{Graph: theGraph(), Facts: f}, p, f.At, Now().Add(6*time.Minute)
-	if s == Calm || s == Observed {
+	if s == Calm || s == Observed || s == Judged {
 		w := f.Applications["web"]
 		w.DiffIDs[2] = layers("python")[0]
 		if s == Observed {
@@ -324,7 +331,10 @@ func (w *World) watchers(ctx context.Context, q store.Querier, s Scenario) error
 	return store.SaveWatcher(ctx, q, one)
 }
 
-func (w *World) inventories(ctx context.Context, q store.Querier, _ Scenario) error {
+func (w *World) inventories(ctx context.Context, q store.Querier, s Scenario) error {
+	if s == Judged {
+		return w.contents(ctx, q)
+	}
 	for name, version := range map[string]string{"base/debian": "3.0.17-1~deb12u2", "base/python": "3.0.17-1~deb12u2", "web": "3.0.16-1~deb12u1"} {
 		diff := map[string][]v1.Hash{"base/debian": layers("upstream", "debian"), "base/python": layers("upstream", "debian", "python"), "web": layers("upstream", "debian", "python, older", "web")}[name]
 		inv := &inventory.Inventory{Format: inventory.Format, Digest: Digest(name), Platform: "linux/amd64", DiffIDs: diff, Fingerprint: name, Packages: []inventory.Package{
