@@ -28,6 +28,7 @@ type scripted struct {
 	fresh     map[string]string // by image: what the last build was asked to be
 	requests  map[string]build.Request
 	trial     func(build.Request) bool // which trials fail; nil: none
+	slow      bool                     // those fail because their time is over
 	unfetched string                   // why no repository can be read; empty: they can
 }
 
@@ -43,9 +44,13 @@ func (s *scripted) try(r build.Request) (*build.Result, error) {
 	defer s.lab.cut.here("after trial")
 	var fails func(build.Request) bool
 	var unfetched string
-	s.set(func(s *scripted) { fails, unfetched = s.trial, s.unfetched })
+	var slow bool
+	s.set(func(s *scripted) { fails, unfetched, slow = s.trial, s.unfetched, s.slow })
 	if unfetched != "" {
 		return nil, &build.Error{Image: r.Image, Reason: unfetched, Unfetched: true}
+	}
+	if slow && fails(r) {
+		return nil, context.DeadlineExceeded
 	}
 	if fails != nil && fails(r) {
 		return nil, &build.Error{Image: r.Image, Reason: "RUN make exited with 2", ExitCode: 2}

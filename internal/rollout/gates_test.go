@@ -18,13 +18,17 @@ import (
 type judge struct {
 	mu       sync.Mutex
 	blocking []string
-	asked    []string // "base/debian after sha256:..."
+	asked    []string           // "base/debian after sha256:..."
+	during   func(image string) // is called while an image is judged; may be nil
 }
 
 func (j *judge) Candidate(_ context.Context, _ *catalog.Catalog, b catalog.Base, digest, before string) (*store.Verdict, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.asked = append(j.asked, b.Name+" after "+before)
+	if j.during != nil {
+		j.during(b.Name)
+	}
 	v := &store.Verdict{Outcome: "pass"}
 	if before != "" {
 		v.Compared = &store.Compared{Fixed: 1, Before: before}
@@ -126,6 +130,15 @@ func TestGatesHold(t *testing.T) {
 			image: "base/python", state: store.Blocked,
 			reason: "batch does not build on it: RUN make exited with 2",
 		},
+		"a trial that does not end": {
+			arm: func(l *lab, _ *judge, _ *tester) {
+				l.builder.set(func(b *scripted) {
+					b.slow, b.trial = true, func(r build.Request) bool { return which(r) != "before" }
+				})
+			},
+			image: "base/python", state: store.Blocked,
+			reason: "batch does not build on it: it took longer than 1h0m0s ([builder] timeout)",
+		},
 		"a trial whose repository cannot be read": {
 			arm: func(l *lab, _ *judge, _ *tester) {
 				l.builder.set(func(b *scripted) { b.unfetched = "fetch http://127.0.0.1:9/acme/batch.git: no" })
@@ -167,6 +180,29 @@ func TestTrialsOfWhatIsBrokenAnyway(t *testing.T) {
 	}
 	if got := l.builder.count("batch"); got != 2 {
 		t.Errorf("%d builds of the dependent, want one on the candidate and one on the base of now", got)
+	}
+}
+
+// A dependent that cannot be tried holds nothing back while another can.
+func TestTrialsOfAnotherDependent(t *testing.T) {
+	t.Parallel()
+	l, j, _ := gated(t)
+	j.during = func(image string) {
+		if image != "base/python" {
+			return
+		}
+		l.forge.mu.Lock()
+		defer l.forge.mu.Unlock()
+		r := l.forge.repos["acme/batch"]
+		r.commits = append(r.commits, "FROM scratch\n")
+	}
+	l.publish("1.1")
+	l.until(func() bool {
+		return l.newest("base/python").State.Ended() && len(l.newest("base/python").Detail.Trials) > 0
+	})
+	n := l.newest("base/python")
+	if trials := n.Detail.Trials; n.State != store.Done || len(trials) != 1 || trials[0].Image != "web" || trials[0].Outcome != store.TrialPassed {
+		t.Errorf("%s: %s; trials %+v", n.State, n.Reason, trials)
 	}
 }
 

@@ -100,7 +100,53 @@ func (r *Runner) canaries(ctx context.Context, t Turn) ([]string, error) {
 		}
 	}
 	slices.Sort(names)
-	return names[:min(b.TrialCount, len(names))], nil
+	return r.tryable(ctx, b, names), nil
+}
+
+// spare is how many dependents more than are to be tried are looked at.
+const spare = 20
+
+// tryable are as many dependents as are to be tried, those first that can be: one whose repository cannot be read holds no fix
+// back while there are others.
+func (r *Runner) tryable(ctx context.Context, b catalog.Base, names []string) []string {
+	var can, cannot []string
+	for _, name := range names[:min(b.TrialCount+spare, len(names))] {
+		if len(can) == b.TrialCount {
+			break
+		}
+		if _, why, err := r.dependent(ctx, b, name); err != nil || why != "" {
+			cannot = append(cannot, name)
+		} else {
+			can = append(can, name)
+		}
+	}
+	all := slices.Concat(can, cannot)
+	return all[:min(b.TrialCount, len(all))]
+}
+
+// dependent is an image of an application as it is now.
+type dependent struct {
+	app   catalog.Application
+	img   catalog.ApplicationImage
+	facts plan.Application
+}
+
+// dependent reads what is to be built on a base. why is the reason why it cannot be tried; empty: it can.
+func (r *Runner) dependent(ctx context.Context, b catalog.Base, name string) (d dependent, why string, err error) {
+	var f *failure
+	if d.app, d.img, f = r.application(name); f != nil {
+		return d, f.Reason, nil
+	}
+	if d.facts, err = r.facts.Application(ctx, r.catalog(), d.app, d.img); err != nil {
+		return d, "", err
+	}
+	switch {
+	case d.facts.Problem != "":
+		why = d.facts.Problem
+	case !slices.ContainsFunc(d.facts.References, func(ref plan.Reference) bool { return ref.Base == b.Name }):
+		why = "its Dockerfile does not name " + b.Name
+	}
+	return d, why, nil
 }
 
 // Trial is one dependent built on a candidate. Nothing of it is pushed.
@@ -112,90 +158,99 @@ func (r *Runner) Trial(ctx dbos.Context, o trialOrder) (answer[store.Trial], err
 
 func (r *Runner) trial(ctx context.Context, o trialOrder) (store.Trial, error) {
 	out := store.Trial{Image: o.Image, Outcome: store.TrialNotTried}
-	app, img, f := r.application(o.Image)
-	if f != nil {
-		out.Reason = f.Reason
-		return out, nil
-	}
 	b, f := r.base(o.Turn.Image)
 	if f != nil {
 		return out, f
 	}
-	out.Repository = app.Repository
-	facts, err := r.facts.Application(ctx, r.catalog(), app, img)
-	if err != nil {
+	d, why, err := r.dependent(ctx, b, o.Image)
+	out.Repository, out.Commit, out.Reason = d.app.Repository, d.facts.Commit, why
+	if err != nil || why != "" {
 		return out, err
-	}
-	out.Commit = facts.Commit
-	if facts.Problem != "" {
-		out.Reason = facts.Problem
-		return out, nil
-	}
-	if !slices.ContainsFunc(facts.References, func(ref plan.Reference) bool { return ref.Base == b.Name }) {
-		out.Reason = "its Dockerfile does not name " + b.Name
-		return out, nil
 	}
 	began := r.cfg.Now()
-	id, err := r.tryOn(ctx, o, app, img, facts, o.Candidate, "")
+	id, err := r.tryOn(ctx, o, d, o.Candidate, "")
 	out.Build, out.Took = id, r.cfg.Now().Sub(began).Milliseconds()
-	var be *build.Error
-	switch {
-	case err == nil:
+	if err == nil {
 		out.Outcome = store.TrialPassed
 		return out, nil
-	case !errors.As(err, &be) || be.Lost:
-		return out, err
-	case be.Unfetched:
-		out.Reason = be.Reason
-		return out, nil
 	}
-	out.Outcome, out.Reason = store.TrialFailed, be.Reason
+	if out.Reason, err = r.broken(err, b); err != nil {
+		return out, untried(&out, err)
+	}
+	out.Outcome = store.TrialFailed
 	before, err := r.facts.Wants(ctx, b)
 	if err != nil || before == (v1.Hash{}) {
 		return out, err
 	}
 	// It may be broken anyway: only what builds on the base of now tells of the candidate.
-	_, err = r.tryOn(ctx, o, app, img, facts, before.String(), "-before")
-	if errors.As(err, &be) && !be.Lost {
+	if _, err = r.tryOn(ctx, o, d, before.String(), "-before"); err != nil {
+		if _, err = r.broken(err, b); err != nil {
+			return out, untried(&out, err)
+		}
 		out.Outcome = store.TrialBroken
 		return out, nil
 	}
-	if err != nil {
-		return out, err
-	}
 	// It may have been what steps fetch, which comes and goes: one build is no proof against a fix.
-	again, err := r.tryOn(ctx, o, app, img, facts, o.Candidate, "-again")
-	switch {
-	case err == nil:
+	again, err := r.tryOn(ctx, o, d, o.Candidate, "-again")
+	if err == nil {
 		out.Outcome, out.Reason, out.Build = store.TrialPassed, "", again
-	case errors.As(err, &be) && !be.Lost:
-		out.Reason, out.Build = be.Reason, again
 		return out, nil
 	}
-	return out, err
+	reason, err := r.broken(err, b)
+	if err != nil {
+		return out, untried(&out, err)
+	}
+	out.Reason, out.Build = reason, again
+	return out, nil
+}
+
+// broken says why something does not build. What is no fault of its own comes back as an error.
+func (r *Runner) broken(err error, b catalog.Base) (reason string, other error) {
+	var be *build.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("it took longer than %s ([builder] timeout)", r.timeout(b)), nil
+	case errors.As(err, &be) && !be.Lost && !be.Unfetched:
+		return be.Reason, nil
+	}
+	return "", err
+}
+
+// untried makes a trial one that was not made where trying again is of no use; any other error is returned.
+func untried(t *store.Trial, err error) error {
+	var be *build.Error
+	switch {
+	case errors.Is(err, context.Canceled):
+		t.Outcome, t.Reason = store.TrialNotTried, "the build was cancelled"
+	case errors.As(err, &be) && be.Unfetched:
+		t.Outcome, t.Reason = store.TrialNotTried, be.Reason
+	default:
+		return err
+	}
+	return nil
 }
 
 // tryOn builds an application's commit with a digest in the place of the base, and records it as a build.
-func (r *Runner) tryOn(ctx context.Context, o trialOrder, app catalog.Application, img catalog.ApplicationImage, facts plan.Application, digest, suffix string) (id string, err error) {
+func (r *Runner) tryOn(ctx context.Context, o trialOrder, d dependent, digest, suffix string) (id string, err error) {
 	b, f := r.base(o.Turn.Image)
 	if f != nil {
 		return "", f
 	}
-	req, err := r.trialRequest(ctx, b, app, img, facts, digest)
+	req, err := r.trialRequest(ctx, b, d, digest)
 	if err != nil {
 		return "", err
 	}
 	id = jobID("try", o.Turn, o.Turn.Image+"-"+o.Image) + suffix
 	rec := store.Build{ID: id, Rollout: o.Turn.Rollout, Image: o.Image, State: "running", Started: r.cfg.Now().UnixMilli(), Log: r.logPath(id),
-		Detail: store.BuildDetail{Parents: map[string]string{b.Name: digest}, Source: app.Repository + "@" + facts.Commit, Trial: b.Name, Platform: b.Platform, Args: img.Args}}
+		Detail: store.BuildDetail{Parents: map[string]string{b.Name: digest}, Source: d.app.Repository + "@" + d.facts.Commit, Trial: b.Name, Platform: b.Platform, Args: d.img.Args}}
 	_, err = r.record(ctx, o.Turn, b, rec, req)
 	return id, err
 }
 
-func (r *Runner) trialRequest(ctx context.Context, b catalog.Base, app catalog.Application, img catalog.ApplicationImage, facts plan.Application, digest string) (build.Request, error) {
+func (r *Runner) trialRequest(ctx context.Context, b catalog.Base, d dependent, digest string) (build.Request, error) {
 	req := build.Request{
-		Image: img.Name, Git: r.catalog().Forge.CloneURL + "/" + app.Repository + ".git#" + facts.Commit, Dockerfile: img.Dockerfile, Target: img.Target,
-		Args: img.Args, Platform: b.Platform, Limits: r.limits(b), Affinity: b.Name, Discard: true,
+		Image: d.img.Name, Git: r.catalog().Forge.CloneURL + "/" + d.app.Repository + ".git#" + d.facts.Commit, Dockerfile: d.img.Dockerfile, Target: d.img.Target,
+		Args: d.img.Args, Platform: b.Platform, Limits: r.limits(b), Affinity: b.Name, Discard: true,
 	}
 	if r.cfg.Gates.Token != nil {
 		token, err := r.cfg.Gates.Token(ctx)
@@ -205,7 +260,7 @@ func (r *Runner) trialRequest(ctx context.Context, b catalog.Base, app catalog.A
 		req.GitToken = token
 	}
 	seen := map[string]bool{}
-	for _, ref := range facts.References {
+	for _, ref := range d.facts.References {
 		name := ref.Reference
 		if ref.Pinned != (v1.Hash{}) {
 			name += "@" + ref.Pinned.String()
