@@ -40,6 +40,7 @@ func (l *look) fromURL(ctx context.Context) error {
 			l.partly = append(l.partly, fmt.Errorf("%s: %w", e, err))
 			l.in.keep(e)
 			l.next.Files[e] = l.was.Files[e]
+			l.next.Half = append(l.next.Half, e)
 		}
 	}
 	return nil
@@ -114,6 +115,7 @@ func (l *look) singly(ctx context.Context, name string, missing map[string]strin
 	for n, id := range slices.Sorted(maps.Keys(missing)) {
 		if n == mostSingly {
 			l.b.log.InfoContext(ctx, "more advisories changed than are read at once", "source", l.s.Name, "ecosystem", name, "left", len(missing)-n)
+			l.next.Half = append(l.next.Half, name)
 			return false, nil
 		}
 		raw, _, err := read(ctx, l.b.client, l.address(name, id+".json"), seen{}, maxRecord)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"rebuilder/internal/store"
@@ -21,6 +22,7 @@ const format = 1
 type cursor struct {
 	Format int             `json:"format"`
 	Files  map[string]seen `json:"files"`
+	Half   []string        `json:"half,omitempty"` // ecosystems of which not all was read
 }
 
 // look is one look at a source.
@@ -165,8 +167,10 @@ func (l *look) count(ctx context.Context, st *store.AdvisorySource) (err error) 
 		if st.Records, st.Broken, st.Problems, err = store.CountAdvisories(ctx, q, l.s.Name, namedBroken); err != nil {
 			return err
 		}
-		if l.in.changed > 0 || len(st.Ecosystems) == 0 {
+		if l.in.changed > 0 || len(st.Ecosystems) == 0 || len(l.was.Half) > 0 {
+			before := st.Ecosystems
 			st.Ecosystems, err = store.AdvisoryEcosystems(ctx, q, l.s.Name)
+			st.Ecosystems = slices.DeleteFunc(st.Ecosystems, func(e string) bool { return l.half(e) && !slices.Contains(before, e) })
 		}
 		return err
 	}
@@ -178,6 +182,14 @@ func (l *look) count(ctx context.Context, st *store.AdvisorySource) (err error) 
 		}
 	}
 	return nil
+}
+
+// half says that of an ecosystem not all was read in this look. Where it never was, what is stored knows of hardly anything.
+func (l *look) half(ecosystem string) bool {
+	return slices.ContainsFunc(l.next.Half, func(name string) bool {
+		name, _ = kept(name)
+		return ecosystem == name || strings.HasPrefix(ecosystem, name+":")
+	})
 }
 
 // Run looks at each source when its time has come, until ctx ends, and calls changed, which may be nil, when something new

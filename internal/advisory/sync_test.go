@@ -157,6 +157,39 @@ func TestPartOfAMirror(t *testing.T) {
 	w.same("asked for", m.asked(), []string{"modified_id.csv", "modified_id.csv", "CVE-2026-0001.json", "modified_id.csv", "modified_id.csv"})
 }
 
+// Where not all of an ecosystem could be read, that nothing was found means nothing.
+func TestHalfAnEcosystemIsNone(t *testing.T) {
+	w := newWorld(t, nil)
+	m := newMirror(t)
+	w.book = w.open(advisory.Source{Name: "mirror", URL: m.URL, Ecosystems: []string{"Debian:12", "Go"}})
+	m.put("Go", record("CVE-2026-0001", "Go", "example.com/a", "introduced 0"))
+	for i := range 30 {
+		id := fmt.Sprint("DEBIAN-CVE-2026-", 1000+i)
+		m.put("Debian:12", record(id, "Debian:12", "curl", "introduced 0", "fixed 2"))
+		if i > 0 {
+			m.lose(id + ".json")
+		}
+	}
+	inv := image(bookworm, deb("openssl", "3", "openssl", ""))
+	covered := func(what string, want bool, ecosystems ...string) {
+		t.Helper()
+		s := w.sync()
+		if got := w.result(inv).Covered(); got != want || !slices.Equal(s.Ecosystems, ecosystems) {
+			t.Errorf("%s: covered %v, %q (%s)", what, got, s.Ecosystems, s.Error)
+		}
+	}
+	covered("the server went away", false, "Go")
+	covered("it is not back", false, "Go")
+	m.find()
+	covered("all was read", true, "Debian:12", "Go")
+	for i := range 30 {
+		id := fmt.Sprint("DEBIAN-CVE-2026-", 2000+i)
+		m.put("Debian:12", record(id, "Debian:12", "curl", "introduced 0", "fixed 2"))
+		m.lose(id + ".json")
+	}
+	covered("what was read before is still known", true, "Debian:12", "Go")
+}
+
 func TestSyncOfAZip(t *testing.T) {
 	w := newWorld(t, nil)
 	m := newMirror(t)
@@ -335,6 +368,13 @@ func (x *mirror) lose(file string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.lost[file] = true
+}
+
+// find finds what was lost.
+func (x *mirror) find() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.lost = map[string]bool{}
 }
 
 func (x *mirror) list(ecosystem, list string) {
