@@ -58,11 +58,16 @@ type Config struct {
 	Database string        // directory of its database, which is only read; where the program itself keeps it when empty
 	Timeout  time.Duration // of one scan; 5 minutes when zero
 	Memory   int64         // bytes that it may use, its files left out; 2 GiB when zero
-	Temp     string        // where it may write while it runs; the system's directory when empty
+	// Temp is where it may write while it runs; the system's directory when empty. A directory that is named is one process's
+	// alone: what a killed one left there is removed by New.
+	Temp string
 }
 
 // New returns a scanner by name, "trivy" or "grype". It does not look for the program: that one may come later.
 func New(name string, c Config) (Scanner, error) {
+	if c.Temp != "" {
+		sweepWork(name, c.Temp)
+	}
 	c.Command, c.Temp = cmp.Or(c.Command, name), cmp.Or(c.Temp, os.TempDir())
 	c.Timeout, c.Memory = cmp.Or(c.Timeout, 5*time.Minute), cmp.Or(c.Memory, 2<<30)
 	switch name {

@@ -273,6 +273,23 @@ func awaitGone(t *testing.T, pid int) {
 }
 
 // Nothing of the daemon's environment reaches a scanner, whatever it is called.
+// What a process that was killed left in its directory is removed by the next one, and nothing else is.
+func TestLeftoversAreRemoved(t *testing.T) {
+	temp := t.TempDir()
+	for _, dir := range []string{"rebuilder-scan-trivy-123", "rebuilder-scan-grype-7", "logs"} {
+		if err := os.MkdirAll(filepath.Join(temp, dir, "cache"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := scan.New("trivy", scan.Config{Temp: temp}); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(temp, "*"))
+	if want := []string{filepath.Join(temp, "logs"), filepath.Join(temp, "rebuilder-scan-grype-7")}; err != nil || !slices.Equal(left, want) {
+		t.Errorf("left %q, want %q", left, want)
+	}
+}
+
 func TestEnvironment(t *testing.T) {
 	for _, secret := range []string{"REBUILDER_TOKEN", "TRIVY_USERNAME", "GRYPE_CONFIG", "AWS_SECRET_ACCESS_KEY", "HOME"} {
 		t.Setenv(secret, "hunter2")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -17,7 +18,7 @@ type scanned struct {
 // scan gives a scanner a directory of its own, with the bill of materials in it, and runs it. args get the place of what is to
 // be scanned.
 func scan(ctx context.Context, name string, c Config, t Target, args func(t Target, at string) []string, env ...string) (*scanned, error) {
-	dir, err := os.MkdirTemp(c.Temp, "rebuilder-scan-")
+	dir, err := os.MkdirTemp(c.Temp, workPrefix(name))
 	if err != nil {
 		return nil, noRoom(name, err)
 	}
@@ -38,6 +39,19 @@ func scan(ctx context.Context, name string, c Config, t Target, args func(t Targ
 		return nil, err
 	}
 	return &scanned{out, said, time.Since(began)}, nil
+}
+
+// workPrefix begins the names of the directories in which a scanner works.
+func workPrefix(name string) string { return "rebuilder-scan-" + name + "-" }
+
+// sweepWork removes the directories of runs that a killed process never ended. What cannot be removed stays.
+func sweepWork(name, temp string) {
+	left, _ := os.ReadDir(temp)
+	for _, d := range left {
+		if d.IsDir() && strings.HasPrefix(d.Name(), workPrefix(name)) {
+			_ = os.RemoveAll(filepath.Join(temp, d.Name()))
+		}
+	}
 }
 
 func noRoom(name string, err error) error {
