@@ -65,7 +65,8 @@ that stand on them, and prove that it arrived.
   rebuilder serve               run the daemon
   rebuilder status              how things are, and what needs you
   rebuilder why IMAGE           everything about one image
-  rebuilder affected PACKAGE    which images have it`,
+  rebuilder affected PACKAGE    which images have it
+  rebuilder verify IMAGE        whether it passes its policies, as exit status`,
 		Args:                       wants(0, 0, "a command"),
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors:              true,

@@ -123,7 +123,7 @@ func (p *printer) failing(all []policy.Judged) {
 	for _, f := range all {
 		rows = append(rows, []string{p.paint(red, "✗"), p.severity(f.Finding), f.ID, thingOf(f.Finding), f.Reason + said(". ", f.Do)})
 	}
-	p.table("  ", rows)
+	p.some(rows, mostRows)
 }
 
 func (p *printer) unknown(all []string) {

@@ -43,6 +43,7 @@ func (s *Server) documents(patience time.Duration, h func(r *http.Request) (docu
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience)) // as of answer
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		d, err := h(r.WithContext(ctx))
 		if err != nil {
