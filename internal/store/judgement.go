@@ -41,8 +41,8 @@ type Tally struct {
 }
 
 const (
-	judgedColumns    = `digest, image, outcome, basis, at, since, next, tally, uses`
-	judgementColumns = judgedColumns + `, body`
+	judgedColumns   = `digest, image, outcome, basis, at, since, next, tally, uses`
+	wholeJudgements = `SELECT ` + judgedColumns + `, body FROM judgement JOIN verdict USING (digest)`
 )
 
 func scanJudged(row interface{ Scan(...any) error }, more ...any) (j Judgement, err error) {
@@ -92,10 +92,14 @@ func SaveJudgement(ctx context.Context, q Querier, j Judgement) (before string, 
 			j.Since = old.Since
 		}
 		before = old.Outcome
-		_, err = q.Exec(ctx, `INSERT INTO judgement(`+judgementColumns+`) VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)
+		_, err = q.Exec(ctx, `INSERT INTO judgement(`+judgedColumns+`) VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9)
 			ON CONFLICT(digest) DO UPDATE SET image=excluded.image, outcome=excluded.outcome, basis=excluded.basis, at=excluded.at,
-			since=excluded.since, next=excluded.next, tally=excluded.tally, uses=excluded.uses, body=excluded.body`,
-			j.Digest, j.Image, j.Outcome, j.Basis, j.At, j.Since, j.Next, string(tally), string(uses), j.Body)
+			since=excluded.since, next=excluded.next, tally=excluded.tally, uses=excluded.uses`,
+			j.Digest, j.Image, j.Outcome, j.Basis, j.At, j.Since, j.Next, string(tally), string(uses))
+		if err != nil {
+			return err
+		}
+		_, err = q.Exec(ctx, `INSERT INTO verdict(digest, body) VALUES($1,$2) ON CONFLICT(digest) DO UPDATE SET body=excluded.body`, j.Digest, j.Body)
 		return err
 	})
 	return before, err
@@ -103,7 +107,7 @@ func SaveJudgement(ctx context.Context, q Querier, j Judgement) (before string, 
 
 // GetJudgement returns the last verdict on a digest; found is false when it was never judged.
 func GetJudgement(ctx context.Context, q Querier, digest string) (j Judgement, found bool, err error) {
-	j, err = scanJudgement(q.QueryRow(ctx, `SELECT `+judgementColumns+` FROM judgement WHERE digest=$1`, digest))
+	j, err = scanJudgement(q.QueryRow(ctx, wholeJudgements+` WHERE digest=$1`, digest))
 	if errors.Is(err, ErrNoRows) {
 		return j, false, nil
 	}
@@ -142,7 +146,7 @@ func JudgedOf(ctx context.Context, q Querier, digests []string) (map[string]Judg
 
 // JudgementBefore returns the last verdict on another digest of an image; found is false when there is none.
 func JudgementBefore(ctx context.Context, q Querier, image, digest string) (j Judgement, found bool, err error) {
-	j, err = scanJudgement(q.QueryRow(ctx, `SELECT `+judgementColumns+` FROM judgement WHERE image=$1 AND digest<>$2 ORDER BY at DESC, digest LIMIT 1`, image, digest))
+	j, err = scanJudgement(q.QueryRow(ctx, wholeJudgements+` WHERE image=$1 AND digest<>$2 ORDER BY at DESC, digest LIMIT 1`, image, digest))
 	if errors.Is(err, ErrNoRows) {
 		return j, false, nil
 	}
