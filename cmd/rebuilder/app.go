@@ -160,7 +160,7 @@ func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Wat
 		Token: a.cfg.Env("REBUILDER_API_TOKEN"), WebhookSecret: a.webhookSecret(c), Secret: a.hookSecret, Collectors: []prometheus.Collector{metrics.requests},
 	})
 	mux := http.NewServeMux()
-	mux.Handle("/", web.Handler(web.Deps{Loop: a.loop, Store: a.store, Engine: a.builder, Now: time.Now, Version: version(), Log: a.cfg.Log}))
+	mux.Handle("/", web.Handler(web.Deps{Loop: a.loop, Store: a.store, Engine: a.builder, Judge: a.judge, Now: time.Now, Version: version(), Log: a.cfg.Log}))
 	for _, p := range []string{"/api/", "/healthz", "/readyz", "/metrics", "/webhooks/"} {
 		mux.Handle(p, srv.Handler())
 	}

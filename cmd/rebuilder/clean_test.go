@@ -7,26 +7,6 @@ import (
 	"rebuilder/internal/api"
 )
 
-func TestNothingTakesOverTheTerminal(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain → text":                 "plain → text",
-		"\x1b[31mred\x1b[0m":           "red",
-		"\x1b]0;title\x07after":        "after",
-		"\x1b]8;;http://x\x1b\\link":   "link",
-		"over\rwritten":                "over written",
-		"two\nlines\tand a tab":        "two lines and a tab",
-		"bell\x07":                     `bell\u0007`,
-		"one byte escape \u009b2J":     `one byte escape \u009b2J`,
-		"turned \u202eround":           `turned \u202eround`,
-		"a bare \x1b stays visible":    `a bare \u001b stays visible`,
-		"unended \x1b]0;title and all": "unended ",
-	} {
-		if got := cleanLine(in); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
-	}
-}
-
 func TestCleanReachesEveryString(t *testing.T) {
 	const evil = "a\x1b[2Jb\nc"
 	w := api.Why{Image: api.Image{Name: evil, State: evil}, Last: []api.Node{{Reasons: []string{evil}}}, Waits: &api.Wait{For: evil}, Package: &api.PackageWhy{Newer: &api.Patch{To: evil}}}
@@ -53,13 +33,4 @@ func TestLogsAreCleanedLineByLine(t *testing.T) {
 	if out.String() != want {
 		t.Errorf("%.200q, want %.200q", out.String(), want)
 	}
-}
-
-func FuzzClean(f *testing.F) {
-	f.Add("\x1b[31m\x1b]0;x\x07\u202e\r\n")
-	f.Fuzz(func(t *testing.T, s string) {
-		if got := cleanLine(s); strings.ContainsFunc(got, hostile) {
-			t.Errorf("%q became %q", s, got)
-		}
-	})
 }

@@ -90,13 +90,13 @@ func meaning(s api.ImageState) string {
 // tone is the colour family of a state, always shown beside its word. To wait for one's parents is nothing to look at.
 func tone(state string) string {
 	switch state {
-	case "current", "done", "unchanged", "skipped", "built", "ok":
+	case "current", "done", "unchanged", "skipped", "built", "ok", "pass":
 		return "good"
 	case "rebuilding", "building", "testing", "scanning", "promoting", "running", "planned":
 		return "busy"
-	case "awaiting", "telling", "open", "merged", "behind", "paused", "halted":
+	case "awaiting", "telling", "open", "merged", "behind", "paused", "halted", "grace":
 		return "wait"
-	case "stuck", "failed", "blocked", "not-taken", "quarantined", "broken", "unreachable", "cancelled", "late":
+	case "stuck", "failed", "blocked", "not-taken", "quarantined", "broken", "unreachable", "cancelled", "late", "fail", "fails":
 		return "bad"
 	}
 	return "none"
@@ -115,6 +115,8 @@ func words() template.FuncMap {
 		"why": func(image string) string {
 			return "/api/v1/images/" + strings.ReplaceAll(url.PathEscape(image), "%2F", "/") + "/why"
 		},
+		"image": func(name string) string { return "/images/" + strings.ReplaceAll(url.PathEscape(name), "%2F", "/") },
+		"of":    of, "size": size, "setting": setting,
 		"outside": outside, "outcomes": api.Outcomes,
 		"percent": func(n, of int) string { return percent(n, of) },
 	}

@@ -9,12 +9,14 @@ import (
 	"embed"
 	"encoding/hex"
 	"html/template"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"rebuilder/internal/api"
+	"rebuilder/internal/legible"
 	"rebuilder/internal/store"
 )
 
@@ -23,6 +25,7 @@ type Deps struct {
 	Loop    api.Looker
 	Store   *store.Store
 	Engine  api.Pinger       // nil: nothing is said of the builder
+	Judge   api.Judge        // nil: there are no pages of images
 	Now     func() time.Time // nil: time.Now
 	Version string
 	Log     *slog.Logger // nil: nothing is logged
@@ -31,13 +34,13 @@ type Deps struct {
 //go:embed page/*.html static/*
 var files embed.FS
 
-// policy lets a page load its own style sheet and icon and nothing else from anywhere.
-const policy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// contentPolicy lets a page load its own style sheet and icon and nothing else from anywhere.
+const contentPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // patience is how long a page may take to be made.
 const patience = 15 * time.Second
 
-// Handler answers GET / and what it links to below /static/.
+// Handler answers GET /, GET /images/NAME and what they link to below /static/.
 func Handler(d Deps) http.Handler {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
@@ -45,13 +48,14 @@ func Handler(d Deps) http.Handler {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	reader := &api.Reader{Loop: d.Loop, Store: d.Store, Engine: d.Engine, Now: d.Now, Version: d.Version}
-	p := &pages{status: reader.Status, log: d.Log}
+	reader := &api.Reader{Loop: d.Loop, Store: d.Store, Engine: d.Engine, Judge: d.Judge, Now: d.Now, Version: d.Version}
+	p := &pages{status: reader.Status, sheet: reader.Sheet, log: d.Log}
 	return p.handler()
 }
 
 type pages struct {
 	status func(context.Context) (api.Status, error)
+	sheet  func(ctx context.Context, image string) (api.Sheet, error)
 	log    *slog.Logger
 	tpl    *template.Template
 	style  string // address of the style sheet; changes with its content
@@ -64,6 +68,7 @@ func (p *pages) handler() http.Handler {
 	p.tpl = template.Must(template.New("").Funcs(words()).ParseFS(files, "page/*.html"))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.index)
+	mux.HandleFunc("GET /images/{name...}", p.image)
 	mux.Handle("GET /static/", cached(http.FileServerFS(files)))
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/static/icon.svg", http.StatusMovedPermanently)
@@ -82,7 +87,7 @@ func cached(next http.Handler) http.Handler {
 func hardened(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
+		h.Set("Content-Security-Policy", contentPolicy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
@@ -118,5 +123,5 @@ func (p *pages) write(w http.ResponseWriter, status int, name string, data any) 
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = b.WriteTo(w) // the client is gone: nobody to tell
+	_, _ = io.WriteString(w, legible.Text(b.String())) // the client is gone: nobody to tell
 }

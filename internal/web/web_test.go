@@ -8,6 +8,8 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -136,7 +138,7 @@ func TestEverythingForeignIsEscaped(t *testing.T) {
 
 func TestHeaders(t *testing.T) {
 	h := page(t, apitest.Calm).Header()
-	for name, want := range map[string]string{"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"} {
+	for name, want := range map[string]string{"Content-Security-Policy": contentPolicy, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"} {
 		if got := h.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
@@ -232,4 +234,51 @@ func luminance(t *testing.T, colour string) float64 {
 		sum += weight * c
 	}
 	return sum
+}
+
+func imagePage(t *testing.T, name string) *httptest.ResponseRecorder {
+	t.Helper()
+	w, err := apitest.New(t.Context(), t.TempDir(), apitest.Judged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Close() })
+	h := Handler(Deps{Loop: w.Loop, Store: w.Store, Engine: w.Deps.Engine, Judge: w.Deps.Judge, Now: apitest.Now, Version: "1.2.3", Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/images/"+name, nil))
+	return rec
+}
+
+func TestImagePage(t *testing.T) {
+	rec := imagePage(t, "base/debian")
+	body := rec.Body.String()
+	if rec.Code != http.StatusOK {
+		t.Fatalf("%d: %s", rec.Code, body)
+	}
+	if dir := os.Getenv("PAGES"); dir != "" { // to look at
+		if err := os.WriteFile(filepath.Join(dir, "image.html"), []byte(body), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"<h1>base/debian</h1>", "owner platform team", "Findings", "no patch yet", "Who looked", "debian 12 (bookworm)", "9 of 9 passed", "ACME-41 excuses", `href="/images/upstream/debian"`, "rebuilder show base/debian"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	for _, never := range []string{"\x1b", "\u202e", "<img src=x", "<no value>", "ZgotmplZ"} {
+		if strings.Contains(body, never) {
+			t.Errorf("the page has %q", never)
+		}
+	}
+	if got := rec.Header().Get("Content-Security-Policy"); got != contentPolicy {
+		t.Errorf("policy %q", got)
+	}
+}
+
+func TestImagePageOfNone(t *testing.T) {
+	for name, want := range map[string]int{"base/none": http.StatusNotFound, "sha256:abcdef": http.StatusNotFound} {
+		if rec := imagePage(t, name); rec.Code != want || !strings.Contains(rec.Body.String(), "To the status page") {
+			t.Errorf("%s: %d, %s", name, rec.Code, rec.Body)
+		}
+	}
 }
