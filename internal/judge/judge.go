@@ -180,8 +180,7 @@ func (j *Judge) find(ctx context.Context, c *catalog.Catalog, out *Sheet, e poli
 		out.again(inv.Config.Created.Add(around.MaxAge + time.Millisecond)) // it is too old by then
 	}
 	all := policy.Merge(lists...)
-	j.attribute(out.Subject.Image, inv, all)
-	return all, nil
+	return all, j.attribute(ctx, out.Subject.Image, inv, all)
 }
 
 // scannedFor is how long what another scanner said of a digest counts: its database may have changed. One that could say
@@ -253,14 +252,16 @@ func withoutTag(reference string) string {
 }
 
 // attribute names the base that brought each finding in, as far as layers prove it.
-func (j *Judge) attribute(image string, inv *inventory.Inventory, all []policy.Finding) {
-	for _, above := range j.ancestors(image, inv) {
+func (j *Judge) attribute(ctx context.Context, image string, inv *inventory.Inventory, all []policy.Finding) error {
+	above, err := j.ancestors(ctx, image, inv)
+	for _, a := range above {
 		for i, f := range all {
-			if f.Layer >= 0 && f.Layer < above.layers {
-				all[i].Inherited = above.name
+			if f.Layer >= 0 && f.Layer < a.layers {
+				all[i].Inherited = a.name
 			}
 		}
 	}
+	return err
 }
 
 // ancestor is an image that an inventory stands on.
@@ -269,11 +270,20 @@ type ancestor struct {
 	layers int
 }
 
-// ancestors are those whose layers are an inventory's first ones, the nearest first.
-func (j *Judge) ancestors(image string, inv *inventory.Inventory) []ancestor {
+// ancestors are those whose layers are an inventory's first ones, the nearest first: as they are now, or as they were when it
+// was built. What stands on an old base has what is fixed in the new one from it all the same.
+func (j *Judge) ancestors(ctx context.Context, image string, inv *inventory.Inventory) ([]ancestor, error) {
 	w := j.world()
 	if w == nil {
-		return nil
+		return nil, nil
+	}
+	before, err := store.Ancestors(ctx, j.Store.Q(), words(inv.DiffIDs))
+	if err != nil {
+		return nil, err
+	}
+	layers := map[string]int{}
+	for _, a := range before {
+		layers[a.Image] = max(layers[a.Image], a.Layers)
 	}
 	var out []ancestor
 	for range w.Graph.Len() {
@@ -281,12 +291,22 @@ func (j *Judge) ancestors(image string, inv *inventory.Inventory) []ancestor {
 		if !ok {
 			break
 		}
-		diffs := diffIDs(w, parent)
-		if len(diffs) == 0 || len(diffs) > len(inv.DiffIDs) || !slices.Equal(diffs, inv.DiffIDs[:len(diffs)]) {
-			break
+		n := layers[parent]
+		if diffs := diffIDs(w, parent); len(diffs) > n && len(diffs) <= len(inv.DiffIDs) && slices.Equal(diffs, inv.DiffIDs[:len(diffs)]) {
+			n = len(diffs)
 		}
-		out = append(out, ancestor{parent, len(diffs)})
+		if n > 0 {
+			out = append(out, ancestor{parent, n})
+		}
 		image = parent
+	}
+	return out, nil
+}
+
+func words(hashes []v1.Hash) []string {
+	out := make([]string, len(hashes))
+	for i, h := range hashes {
+		out[i] = h.String()
 	}
 	return out
 }

@@ -161,6 +161,25 @@ func TestSheet(t *testing.T) {
 	}
 }
 
+// What stands on an old base has it from there, though the base is another one by now.
+func TestInheritedFromWhatWas(t *testing.T) {
+	c := newCourt(t, storetest.Open(t, storetest.SQLite(t)), rules)
+	old, base := c.image("a", "", "1"), c.image("b", "app", "1", "2")
+	if _, err := c.Store.Q().Exec(t.Context(), "UPDATE inventory SET image='upstream/debian' WHERE digest=$1", old.Digest.String()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.IndexAncestors(t.Context(), c.Store.Q(), 10); err != nil {
+		t.Fatal(err)
+	}
+	c.world.Facts.Upstreams["upstream/debian"] = plan.Image{Reference: "127.0.0.1:5000/library/debian:12", Digest: hash("f"), DiffIDs: []v1.Hash{hash("9")}}
+	c.world.Facts.Bases["base/debian"] = plan.Base{Image: plan.Image{Reference: "127.0.0.1:5000/base/debian:stable", Digest: base.Digest, DiffIDs: base.DiffIDs}}
+	c.known[base.Digest.String()] = []policy.Finding{cve("CVE-2026-1", policy.SeverityHigh, 0), cve("CVE-2026-2", policy.SeverityLow, 1)}
+	s, err := c.Image(t.Context(), "base/debian")
+	if err != nil || s.Verdict.Findings[0].Inherited != "upstream/debian" || s.Verdict.Findings[1].Inherited != "" {
+		t.Errorf("%+v, %v", s.Verdict.Findings, err)
+	}
+}
+
 // Nothing is known without a source, and that is never taken for fine where vulnerabilities are enforced.
 func TestWithoutAdvisories(t *testing.T) {
 	c := newCourt(t, storetest.Open(t, storetest.SQLite(t)), rules)
