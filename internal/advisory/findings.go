@@ -125,7 +125,7 @@ func (m *matching) match(ctx context.Context, family string) error {
 		return nil
 	}
 	m.coverage = append(m.coverage, c)
-	if !c.Covered {
+	if e.name == "" {
 		return nil
 	}
 	for _, ecosystem := range unique([]string{e.name, e.bare}) {
@@ -146,10 +146,8 @@ func (m *matching) match(ctx context.Context, family string) error {
 func (m *matching) covers(os inventory.OS, family string) (c Coverage, e ecosystem) {
 	e, why := of(os, family)
 	c = Coverage{Type: family, Ecosystem: e.name, Why: why}
-	at, ok := m.asOf[e.name]
-	if o, has := m.asOf[e.bare]; has {
-		at, ok = max(at, o), true
-	}
+	at, ok := m.asOf[e.name] // a few records for all releases, without those of this one, cover nothing
+	at = max(at, m.asOf[e.bare])
 	switch {
 	case e.name != "" && ok:
 		c.Covered, c.AsOf = true, moment(at)

@@ -70,11 +70,11 @@ func (b *Book) State(ctx context.Context) (string, error) {
 	return out.String(), err
 }
 
-// fixable are the findings of a digest that have a fix.
+// fixable are the findings of a digest that have a fix; nil when its inventory is not there.
 func (b *Book) fixable(ctx context.Context, state, digest string) ([]fixable, error) {
 	b.news.mu.Lock()
 	have, ok := b.news.known[digest]
-	ok = ok && b.news.state == state
+	ok = ok && have != nil && b.news.state == state
 	b.news.mu.Unlock()
 	if ok {
 		return have, nil

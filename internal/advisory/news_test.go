@@ -60,6 +60,22 @@ func TestNew(t *testing.T) {
 	}
 }
 
+// What is not read yet is looked at when it is.
+func TestNewOfWhatIsReadLater(t *testing.T) {
+	w := newWorld(t, nil)
+	w.write(record("CVE-2026-0001", "Debian:12", "curl", "introduced 0", "fixed 8"))
+	w.sync()
+	inv := image(bookworm, deb("curl", "7", "curl", ""))
+	f := plan.Facts{Bases: map[string]plan.Base{"b": {Image: plan.Image{Digest: inv.Digest}, Patches: []plan.Patch{{Patch: patch.Patch{Package: "curl", To: "9"}}}}}}
+	for want := range 2 {
+		all, err := w.book.New(t.Context(), f)
+		if err != nil || len(all) != want {
+			t.Errorf("%v %v, want %d", all, err, want)
+		}
+		w.save(inv)
+	}
+}
+
 // What was found is kept until the advisories are others.
 func TestNewFollowsTheAdvisories(t *testing.T) {
 	w := newWorld(t, nil)

@@ -157,6 +157,18 @@ func TestPartOfAMirror(t *testing.T) {
 	w.same("asked for", m.asked(), []string{"modified_id.csv", "modified_id.csv", "CVE-2026-0001.json", "modified_id.csv", "modified_id.csv"})
 }
 
+// Records for all releases find what they find, and say nothing of the rest of a release.
+func TestRecordsOfAllReleasesCoverNone(t *testing.T) {
+	w := newWorld(t, nil)
+	w.write(record("CVE-2026-0001", "Debian", "curl", "introduced 0"))
+	w.sync()
+	inv := image(bookworm, deb("curl", "7", "curl", ""))
+	w.same("found", w.found(inv), []string{"CVE-2026-0001 curl 7"})
+	if r := w.result(inv); r.Covered() || r.Coverage[0].Why != "no source has advisories for Debian:12" {
+		t.Errorf("%+v", r.Coverage)
+	}
+}
+
 // Where not all of an ecosystem could be read, that nothing was found means nothing.
 func TestHalfAnEcosystemIsNone(t *testing.T) {
 	w := newWorld(t, nil)

@@ -101,7 +101,7 @@ func TestWithoutAReleaseNothingIsKnown(t *testing.T) {
 		{inventory.OS{ID: "alpine", Version: "3.23_alpha20250612"}, pkg(inventory.APK, "lvm2", "1-r0"), "the image does not say which release of alpine it is"},
 		{inventory.OS{}, deb("lvm2", "1", "lvm2", ""), "the image does not say which operating system it is"},
 		{inventory.OS{ID: "plan9", Version: "4"}, deb("lvm2", "1", "lvm2", ""), "advisories for deb packages of plan9 4 are not known to this program"},
-		{inventory.OS{ID: "debian", Version: "11"}, deb("lvm2", "1", "lvm2", ""), ""},
+		{inventory.OS{ID: "debian", Version: "12"}, deb("lvm2", "1", "lvm2", ""), ""},
 		{inventory.OS{ID: "almalinux", Version: "9"}, pkg(inventory.RPM, "lvm2", "1"), "no source has advisories for AlmaLinux:9"},
 	} {
 		r := w.result(image(c.os, c.p))
