@@ -17,6 +17,8 @@ const (
 	originAge     = 365 * 24 * time.Hour // applications stand on old digests for long; of what is there it is read again
 	repositoryAge = 90 * 24 * time.Hour  // of package repositories that no image uses
 	goneAge       = 90 * 24 * time.Hour  // of what discovery found to be there no more
+	verdictAge    = 180 * 24 * time.Hour // of digests that an image has left behind; it is made again when somebody asks
+	scannedAge    = 30 * 24 * time.Hour  // what other scanners said counts for hours
 )
 
 // aged are the rows that are too old; $1 is their age's beginning.
@@ -33,6 +35,8 @@ var aged = []struct {
 	{originAge, `DELETE FROM origin WHERE read_at<$1`},
 	{repositoryAge, `DELETE FROM repository WHERE checked_at<$1`},
 	{goneAge, `DELETE FROM observed WHERE gone_at>0 AND gone_at<$1`},
+	{verdictAge, `DELETE FROM judgement WHERE at<$1 AND EXISTS (SELECT 1 FROM judgement AS o WHERE o.image=judgement.image AND o.at>judgement.at)`},
+	{scannedAge, `DELETE FROM scanned WHERE at<$1`},
 }
 
 // Prune removes what is too old at now, in epoch milliseconds, to matter to anybody, and returns how many rows those were.

@@ -39,6 +39,11 @@ func TestPrune(t *testing.T) {
 				return err
 			}))
 			do(store.SaveOrigins(ctx, q, "base/a", "base", []store.Origin{{Digest: name}}, days(at)))
+			for _, image := range []string{"base/judged " + name, "base/judged"} {
+				_, err := store.SaveJudgement(ctx, q, store.Judgement{Digest: image + " at " + name, Image: image, Outcome: "pass", At: days(at)})
+				do(err)
+			}
+			do(store.SaveScanned(ctx, q, store.Scanned{Digest: name, Scanner: "trivy", At: days(at)}))
 			_, err := store.SeenRepository(ctx, q, name, "http://d", "stable", "h", 0, "", days(at))
 			do(err)
 			do(store.SaveObserved(ctx, q, store.Observed{Key: "gone " + name, Kind: store.ObservedImage, Place: "r"}), store.ObservedGone(ctx, q, "gone "+name, days(at)))
@@ -67,7 +72,7 @@ func TestPrune(t *testing.T) {
 		for _, query := range []string{
 			`SELECT 'request ' || id FROM request`, `SELECT 'refresh ' || image FROM refresh`, `SELECT 'origin ' || digest FROM origin`,
 			`SELECT 'repository ' || key FROM repository`, `SELECT 'observed ' || key FROM observed`, `SELECT 'plan ' || id FROM plan`,
-			`SELECT 'seen ' || reference || ' ' || digest FROM seen`,
+			`SELECT 'seen ' || reference || ' ' || digest FROM seen`, `SELECT 'verdict ' || digest FROM judgement`, `SELECT 'scanned ' || digest FROM scanned`,
 		} {
 			rows, err := store.Collect(ctx, q, func(s interface{ Scan(...any) error }) (text string, err error) { return text, s.Scan(&text) }, query)
 			do(err)
@@ -76,6 +81,7 @@ func TestPrune(t *testing.T) {
 		want := []string{
 			"request 1000", "refresh base/kept 100", "refresh base/kept 1000", "refresh base/left 1000", "origin 1000", "repository 1000",
 			"observed gone 1000", "observed here 100", "observed here 1000", "plan applied 100", "plan applied 1000", "plan shown 1000", "plan shown again",
+			"verdict base/judged 100 at 100", "verdict base/judged 1000 at 1000", "verdict base/judged at 1000", "scanned 1000",
 			"seen followed lately", "seen followed now", "seen followed taken", "seen quiet now",
 		}
 		slices.Sort(got)
@@ -83,7 +89,7 @@ func TestPrune(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("left are\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
 		}
-		if n != 11 {
+		if n != 13 {
 			t.Errorf("%d rows were removed", n)
 		}
 		if n, err := store.Prune(ctx, q, now, images); n != 0 || err != nil {
