@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"rebuilder/internal/advisory"
 	"rebuilder/internal/catalog"
 	"rebuilder/internal/graph"
 	"rebuilder/internal/inventory"
@@ -43,10 +44,10 @@ func (r *Reader) Affected(ctx context.Context, asked string, all bool) (Affected
 	images := v.images()
 	a.Images, a.Observed = len(images), fleet(images).Observed
 	switch {
-	case t.kind == TargetAdvisory:
-		a.Unanswered = NoAdvisories
-	case v.snap.World == nil:
+	case v.snap.World == nil && (t.kind != TargetAdvisory || r.unadvised(v) == ""):
 		a.Unanswered = "nothing was looked at yet"
+	case t.kind == TargetAdvisory:
+		err = r.advised(ctx, v, &a, images, all)
 	case t.kind == TargetDigest:
 		err = r.standing(ctx, v, &a, images)
 	default:
@@ -77,6 +78,11 @@ type search struct {
 	doubtful map[string]string          // by digest: why it cannot be told
 	listed   map[string]store.Contents
 	image    map[string]Image
+
+	// Of an advisory.
+	hits      map[store.Holding]advisory.Hit
+	uncovered map[string]string // by digest: why nothing is known of its packages
+	partly    map[string]bool   // digests that have packages, too, of which nothing is known
 }
 
 // having answers for a package.
@@ -376,7 +382,7 @@ func (s *search) unread(img Image) string {
 	case c.Packages == 0:
 		return "no packages could be read in " + Short(img.Digest)
 	}
-	return ""
+	return s.uncovered[img.Digest]
 }
 
 // earlier adds the digests that no image points to any more.

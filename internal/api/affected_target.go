@@ -25,7 +25,7 @@ type target struct {
 const maxTarget = 512 // bytes
 
 var (
-	advisory = regexp.MustCompile(`^(?i:CVE-\d{4}-\d{4,}|GHSA(-[0-9a-z]{4}){3}|(DSA|DLA|USN|RHSA|RHBA|ALSA|RLSA|ELSA|ALAS2?|SUSE|OSV|DEBIAN|ALPINE)-[0-9A-Z]+([-:][0-9A-Z]+)*)$`)
+	advisoryName = regexp.MustCompile(`^(?i:CVE-\d{4}-\d{4,}|GHSA(-[0-9a-z]{4}){3}|(DSA|DLA|USN|RHSA|RHBA|ALSA|RLSA|ELSA|ALAS2?|SUSE|OSV|DEBIAN|ALPINE)-[0-9A-Z]+([-:][0-9A-Z]+)*)$`)
 	digest   = regexp.MustCompile(`^sha256:[0-9a-f]{6,64}$`)
 	titled   = regexp.MustCompile(`^[^@]*[/:][^@]*@(sha256:)?([0-9a-f]{12,64})$`)
 	pinned   = regexp.MustCompile(`^[^@]+@(sha256:[0-9a-f]{6,64})$`)
@@ -74,7 +74,7 @@ func parseTarget(asked string) (target, *Error) {
 
 // advisoryID says whether a text is an advisory's id, and how it is written.
 func advisoryID(s string) (string, bool) {
-	if !advisory.MatchString(s) {
+	if !advisoryName.MatchString(s) {
 		return "", false
 	}
 	if prefix, rest, _ := strings.Cut(s, "-"); strings.EqualFold(prefix, "GHSA") {

@@ -32,6 +32,7 @@ type Reader struct {
 	Judge   Judge  // nil: nothing is said of what is in an image
 	Now     func() time.Time
 	Version string
+	Advice  Advice
 }
 
 // view is one look together with what the store says at this moment: what every answer is made of.

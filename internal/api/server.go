@@ -23,6 +23,13 @@
 //	GET  /api/v1/audit                     who did what; ?object= action= actor= before= limit=
 //	GET  /api/v1/events                    an event (text/event-stream) whenever something changed
 //	POST /api/v1/refresh                   build bases fresh, at once
+//	GET  /api/v1/advisories                the sources of advisories, and whose packages none covers
+//	GET  /api/v1/exceptions                exceptions and what they excuse; ?state= (may be given again) all=
+//	POST /api/v1/exceptions                ask for one
+//	POST /api/v1/exceptions/{id}/approve   by somebody else than who asked; so do .../reject and .../revoke
+//	GET  /api/v1/vex                       an OpenVEX document on ?image= (may be given again), or on all bases
+//	GET  /api/v1/vex/documents             the OpenVEX documents that were imported
+//	POST /api/v1/vex/documents             import one, or only check it; .../remove removes one
 //	POST /webhooks/{name}                  a hint to look now, from the forge (github) or a [[webhook]]
 //	GET  /healthz /readyz /metrics
 //
@@ -80,6 +87,10 @@ type Deps struct {
 	Logs string
 	// Secret returns the secret of a webhook of the catalog; nil: none of them are taken.
 	Secret func(catalog.Webhook) (string, error)
+	// Advice is what is known of advisories.
+	Advice Advice
+	// Rejudge is called when what verdicts rest on is another: an exception, a statement. Nil: nobody is told.
+	Rejudge func()
 	// Collectors are further metrics.
 	Collectors []prometheus.Collector
 }
@@ -104,7 +115,7 @@ func New(d Deps) *Server {
 		d.Ready = func() error { return nil }
 	}
 	s := &Server{d: d, scans: make(chan struct{}, scansAtOnce),
-		Reader: Reader{Loop: d.Loop, Store: d.Store, Engine: d.Engine, Judge: d.Judge, Now: d.Now, Version: d.Version}}
+		Reader: Reader{Loop: d.Loop, Store: d.Store, Engine: d.Engine, Judge: d.Judge, Now: d.Now, Version: d.Version, Advice: d.Advice}}
 	s.handler = s.routes()
 	return s
 }
@@ -139,6 +150,14 @@ func (s *Server) routes() http.Handler {
 	read("/api/v1/builds", s.getBuilds)
 	read("/api/v1/builds/{id}", s.getBuild)
 	read("/api/v1/audit", s.getAudit)
+	read("/api/v1/advisories", func(r *http.Request) (any, error) { return s.Advisories(r.Context()) })
+	read("/api/v1/exceptions", s.getExceptions)
+	write("/api/v1/exceptions", s.requestException)
+	write("/api/v1/exceptions/{id}/{decision}", s.decideException)
+	read("/api/v1/vex", s.exportVEX)
+	read("/api/v1/vex/documents", func(r *http.Request) (any, error) { return s.VEXDocuments(r.Context()) })
+	mux.Handle("POST /api/v1/vex/documents", s.writer(s.bounded(planPatience, maxVEX, s.importVEX)))
+	write("/api/v1/vex/documents/remove", s.removeVEX)
 	write("/api/v1/plans", s.makePlan)
 	write("/api/v1/plans/{id}/apply", s.applyPlan)
 	write("/api/v1/refresh", s.refresh)
@@ -172,12 +191,17 @@ type handler func(r *http.Request) (any, error)
 
 // answer bounds a handler's time and body, and writes what it returns.
 func (s *Server) answer(patience time.Duration, h handler) http.Handler {
+	return s.bounded(patience, maxBody, h)
+}
+
+// bounded is answer for requests of up to most bytes.
+func (s *Server) bounded(patience time.Duration, most int64, h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
 		// Not every writer can; then the server's own limits hold.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience))
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, most)
 		v, err := h(r.WithContext(ctx))
 		if err != nil {
 			s.fail(w, r, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"rebuilder/internal/store"
@@ -48,7 +49,11 @@ func (r *Reader) Status(ctx context.Context) (Status, error) {
 		return Status{}, err
 	}
 	s.Verdicts = verdictsOf(images, judged)
-	s.Needs = append(needs(v, s, images), failing(images, judged)...)
+	exceptions, err := r.exceptions(ctx, v, images)
+	if err != nil {
+		return Status{}, err
+	}
+	s.Needs = slices.Concat(needs(v, s, images), failing(images, judged), exceptionNeeds(exceptions.Exceptions))
 	return s, nil
 }
 

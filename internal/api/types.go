@@ -506,6 +506,40 @@ type Affected struct {
 	EarlierCount int     `json:"earlier_count"`
 	// Near are names that come near when no inventory has the one that was asked for.
 	Near []string `json:"near,omitempty"`
+
+	// Of an advisory: what is known of it, as of when; of Has, how many images have nothing of it that is not accepted by an
+	// exception; how many have it only in packages that statements say are not affected, which Has does not count; and how many
+	// of Clean have packages besides that no source has advisories for.
+	Advisory     *AdvisoryFacts `json:"advisory,omitempty"`
+	AdvisoriesAt time.Time      `json:"advisories_as_of,omitzero"`
+	Accepted     int            `json:"accepted,omitempty"`
+	NotAffected  int            `json:"not_affected,omitempty"`
+	Uncovered    int            `json:"uncovered,omitempty"`
+}
+
+// AdvisoryFacts are what is known of one advisory. Its texts are those of others.
+type AdvisoryFacts struct {
+	ID             string            `json:"id"` // its CVE where it has one
+	Aliases        []string          `json:"aliases"`
+	Summary        string            `json:"summary,omitempty"`
+	Severity       string            `json:"severity"`
+	Score          float64           `json:"score,omitempty"`  // CVSS
+	Vector         string            `json:"vector,omitempty"` // CVSS
+	Exploited      bool              `json:"exploited"`        // known to be
+	ExploitedSince time.Time         `json:"exploited_since,omitzero"`
+	EPSS           *float64          `json:"epss,omitempty"` // left out: not known
+	PublishedAt    time.Time         `json:"published_at,omitzero"`
+	ModifiedAt     time.Time         `json:"modified_at,omitzero"`
+	Withdrawn      bool              `json:"withdrawn,omitempty"`
+	Packages       []AdvisoryPackage `json:"packages"`
+	Sources        []string          `json:"sources"` // that have it
+}
+
+// AdvisoryPackage is a package that an advisory is about.
+type AdvisoryPackage struct {
+	Ecosystem string   `json:"ecosystem"`
+	Name      string   `json:"name"`  // of the source, where records name sources
+	Fixed     []string `json:"fixed"` // versions with the fix; none: no patch yet
 }
 
 // Found is one package in one image, or one image that stands on a digest or names it.
@@ -530,6 +564,16 @@ type Found struct {
 	Newer        *Patch     `json:"newer,omitempty"`      // known and not in the image
 	NewerUnknown string     `json:"newer_unknown,omitempty"`
 	How          string     `json:"how,omitempty"` // what it has to do with the digest
+
+	// Of an advisory: the first version with the fix, of the source where records name sources, and whether what is newer has it;
+	// in words; and what the policies, exceptions and statements make of it.
+	FixedIn   string    `json:"fixed_in,omitempty"`
+	Offered   bool      `json:"offered,omitempty"`
+	Fix       string    `json:"fix,omitempty"`
+	Outcome   string    `json:"outcome,omitempty"` // fails, observed, grace, below, excepted or not-affected
+	Reason    string    `json:"reason,omitempty"`
+	Exception string    `json:"exception,omitempty"` // that excuses it
+	Until     time.Time `json:"until,omitzero"`      // the exception or the grace
 }
 
 // Downstream is an image that may have what was asked for from its parents: nobody read what is inside, or it was made with
@@ -603,8 +647,11 @@ type PackageWhy struct {
 	Planned string `json:"planned,omitempty"`
 	// In are the images that have it, when this one does not.
 	In []string `json:"in,omitempty"`
-	// Advisory says that Name is an advisory's id.
-	Advisory bool `json:"advisory,omitempty"`
+	// Advisory says that Name is an advisory's id. The rest is then of Package, the first that it hits; Hits are all.
+	Advisory bool           `json:"advisory,omitempty"`
+	Package  string         `json:"package,omitempty"`
+	Facts    *AdvisoryFacts `json:"facts,omitempty"`
+	Hits     []Found        `json:"hits,omitempty"`
 }
 
 // Event is one line of the audit log.

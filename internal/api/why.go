@@ -251,9 +251,7 @@ func (v *view) start(i Image) (string, time.Time) {
 func (r *Reader) packageWhy(ctx context.Context, v *view, img Image, chain []Link, pkg string) (PackageWhy, error) {
 	w := PackageWhy{Name: pkg}
 	if id, ok := advisoryID(pkg); ok {
-		w.Name, w.Advisory, w.Unknown = id, true, NoAdvisories
-		w.Sentence = fmt.Sprintf("whether %s hits %s is unknown: %s", id, img.Name, NoAdvisories)
-		return w, nil
+		return r.advisoryWhy(ctx, v, img, chain, id)
 	}
 	if img.Digest == "" {
 		w.Unknown = img.Name + " has no image that could be read: " + img.Sentence
