@@ -51,7 +51,7 @@ func allKnown(a api.Advisories) bool {
 }
 
 func (p *printer) advisories(a api.Advisories) {
-	p.line("Covered  %s of %s: all their packages; %s not read  (%s)", api.Thousands(a.Covered), api.Count(a.Images, "image"), api.Thousands(a.Unread), p.asOf(a.AsOf))
+	p.line("Covered  %s of %s, with all their packages; %s not read  (%s)", api.Thousands(a.Covered), api.Count(a.Images, "image"), were(a.Unread), p.asOf(a.AsOf))
 	if a.Unanswered != "" {
 		p.line("Unknown  %s", a.Unanswered)
 	}
@@ -69,7 +69,7 @@ func (p *printer) advisories(a api.Advisories) {
 	}
 	p.line("Not covered")
 	for _, u := range a.Uncovered {
-		p.line("  ? %s, %s: %s of %s", u.Why, api.Count(u.Images, "image"), api.Count(u.Packages, "package"), u.Type)
+		p.line("  ? %s: %s in %s", u.Why, api.Count(u.Packages, u.Type+" package"), api.Count(u.Images, "image"))
 		p.line("      %s", firstOf(u.Names, u.Images))
 	}
 }
@@ -80,7 +80,7 @@ func (p *printer) source(s api.AdvisorySource) {
 		how += "; last changed " + p.when(s.ChangedAt)
 	}
 	if !s.ListedAt.IsZero() {
-		how += "; as of " + until(s.ListedAt)
+		how += "; as of " + day(s.ListedAt)
 	}
 	records := api.Count(s.Records, map[string]string{"openvex": "statement", "osv": "record"}[s.Kind])
 	if s.Kind == "kev" || s.Kind == "epss" {
@@ -91,7 +91,7 @@ func (p *printer) source(s api.AdvisorySource) {
 		p.line("      %s%s", s.Place, said(": ", strings.Join(s.Ecosystems, ", ")))
 	}
 	if s.Error != "" {
-		p.line("      ! %s; what was known before counts", s.Error)
+		p.line("      ! %s%s", s.Error, known(s))
 	}
 	if s.Broken > 0 {
 		p.line("      ! %s of them could not be read:", api.Thousands(s.Broken))
@@ -99,6 +99,21 @@ func (p *printer) source(s api.AdvisorySource) {
 	for _, b := range s.Problems {
 		p.line("        %s", b)
 	}
+}
+
+// known says that a source that could not be read anew counts as it was.
+func known(s api.AdvisorySource) string {
+	if s.OKAt.IsZero() {
+		return ""
+	}
+	return "; what was known before counts"
+}
+
+func were(n int) string {
+	if n == 1 {
+		return "1 was"
+	}
+	return api.Thousands(n) + " were"
 }
 
 // firstOf names the first of some.

@@ -13,7 +13,7 @@ func newAffected(c *cli) *cobra.Command {
 	var all, gate bool
 	cmd := &cobra.Command{
 		Use:   "affected PACKAGE[@VERSION] | DIGEST | CVE",
-		Short: "Which images have a package, or stand on a digest",
+		Short: "Which images have a package, are hit by an advisory, or stand on a digest",
 		Long: `Say which images have a package, in which version and layer, which image brought it in, and whether a newer one is
 offered; then which images may have it from those, since nobody read what is inside or since what was copied or compiled in
 does not show; and of which images nothing is known. What was read and has another version is not listed.
@@ -26,8 +26,12 @@ of a static binary, is not found.
 DIGEST is sha256: and some of its digits, or an image with its digest. It finds who is it, who stands on it by its layers,
 and who names it.
 
-With an advisory's id the answer is "unknown", exit status 3, as long as no source of advisories is configured.`,
+With an advisory's id, of whatever kind, it says which images it hits and in which package, which version has the fix and
+whether that is on offer or there is no patch yet, and what policies, exceptions and statements make of it. Images of which
+that is not known, since they were not read or no source covers them, are listed apart. The answer is "unknown", exit status
+3, when no source of advisories is configured, none was read yet, or none has it.`,
 		Example: `  rebuilder affected openssl
+  rebuilder affected CVE-2026-1234 --exit-code
   rebuilder affected 'openssl<3.0.17-1~deb12u3' --exit-code
   rebuilder affected sha256:1f0c2d`,
 		Args: wants(1, 1, "a package, a digest or an advisory", "like: rebuilder affected openssl"),
@@ -74,6 +78,9 @@ func (p *printer) affected(a api.Affected) {
 	if a.Unanswered != "" {
 		return
 	}
+	if a.Advisory != nil {
+		p.advisory(a.Advisory)
+	}
 	if len(a.Near) > 0 {
 		p.line("Did you mean %s?", strings.Join(a.Near, " or "))
 	}
@@ -81,14 +88,63 @@ func (p *printer) affected(a api.Affected) {
 	p.downstream(a.Downstream)
 	p.notKnown(a.NotKnown)
 	p.earlier(a)
-	if a.Kind == api.TargetPackage && len(a.Found) > 0 {
+	switch {
+	case len(a.Found) == 0:
+	case a.Kind == api.TargetPackage:
 		p.line("Next     rebuilder why %s %s", a.Found[0].Image, a.Found[0].Package)
+	case a.Kind == api.TargetAdvisory:
+		p.line("Next     rebuilder why %s %s", a.Found[0].Image, a.Name)
 	}
 }
 
+// advisory says what is known of an advisory.
+func (p *printer) advisory(f *api.AdvisoryFacts) {
+	bad := f.Severity
+	if bad == "unknown" {
+		bad = "how bad is not known"
+	}
+	if f.Score > 0 {
+		bad += fmt.Sprintf(" %.1f", f.Score)
+	}
+	if f.Exploited {
+		bad += ", known to be exploited"
+		if !f.ExploitedSince.IsZero() {
+			bad += " since " + day(f.ExploitedSince)
+		}
+	}
+	if f.EPSS != nil {
+		bad += fmt.Sprintf(", EPSS %.2f", *f.EPSS)
+	}
+	if !f.PublishedAt.IsZero() {
+		bad += ", published " + day(f.PublishedAt)
+	}
+	p.line("Advisory %s: %s%s", f.ID, bad, said("; ", f.Summary))
+	if len(f.Aliases) > 0 {
+		p.line("Also     %s", firstOf(f.Aliases, len(f.Aliases)))
+	}
+	var rows [][]string
+	for _, q := range f.Packages[:min(len(f.Packages), mostAbout)] {
+		fixed := "no patch yet"
+		if len(q.Fixed) > 0 {
+			fixed = "fixed in " + strings.Join(q.Fixed, ", ")
+		}
+		rows = append(rows, []string{q.Ecosystem, q.Name, fixed})
+	}
+	p.table("  ", rows)
+	if n := len(f.Packages) - mostAbout; n > 0 {
+		p.line("  … %d more: -o json has all", n)
+	}
+}
+
+const mostAbout = 10 // packages of an advisory that a person reads
+
 // ages says how old the look and the package indexes are.
 func (p *printer) ages(a api.Affected) string {
-	return p.asOf(a.AsOf) + "; " + p.indexes(a.Indexes)
+	out := p.asOf(a.AsOf) + "; " + p.indexes(a.Indexes)
+	if !a.AdvisoriesAt.IsZero() {
+		out += "; advisories read " + p.age(a.AdvisoriesAt) + " ago"
+	}
+	return out
 }
 
 func (p *printer) indexes(x api.Indexes) string {
@@ -114,6 +170,14 @@ func (p *printer) found(a api.Affected) {
 		rows := [][]string{{"IMAGE", "KIND", "STATE", "OWNER", "HOW"}}
 		for _, f := range a.Found {
 			rows = append(rows, []string{f.Image, f.Kind, p.state(string(f.State)), orDash(f.Owner), f.How})
+		}
+		p.some(rows, mostRows+1)
+		return
+	}
+	if a.Kind == api.TargetAdvisory {
+		rows := [][]string{{"IMAGE", "KIND", "OWNER", "PACKAGE", "FROM", "VERDICT", "FIX"}}
+		for _, f := range a.Found {
+			rows = append(rows, []string{f.Image, f.Kind, orDash(f.Owner), f.Package + " " + f.Version, broughtBy(f), outcome(f), f.Fix})
 		}
 		p.some(rows, mostRows+1)
 		return
@@ -144,6 +208,17 @@ func broughtBy(f api.Found) string {
 		return layer + ", its own"
 	}
 	return layer + ", by " + f.BroughtBy
+}
+
+// outcome is what becomes of what an advisory hits, in few words.
+func outcome(f api.Found) string {
+	switch {
+	case f.Exception != "":
+		return f.Outcome + " by " + f.Exception + " until " + day(f.Until)
+	case f.Outcome == "grace":
+		return f.Outcome + " until " + day(f.Until)
+	}
+	return orDash(f.Outcome)
 }
 
 func newer(f api.Found) string {

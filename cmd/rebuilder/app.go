@@ -61,6 +61,7 @@ type App struct {
 	runner   *rollout.Runner
 	book     *advisory.Book
 	judge    *judge.Judge
+	vex      *judge.VEX
 	rejudge  chan struct{}
 	finder   *discover.Discoverer
 	listener net.Listener
@@ -158,6 +159,7 @@ func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Wat
 	srv := api.New(api.Deps{
 		Loop: a.loop, Store: a.store, Engine: a.builder, Judge: a.judge, Registry: reg, Log: a.cfg.Log, Now: time.Now, Version: version(), Ready: a.Ready, Logs: a.path("logs"),
 		Token: a.cfg.Env("REBUILDER_API_TOKEN"), WebhookSecret: a.webhookSecret(c), Secret: a.hookSecret, Collectors: []prometheus.Collector{metrics.requests},
+		Advice: api.Advice{Book: a.book, Weigher: a.judge, VEX: a.vex}, Rejudge: a.advised,
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/", web.Handler(web.Deps{Loop: a.loop, Store: a.store, Engine: a.builder, Judge: a.judge, Now: time.Now, Version: version(), Log: a.cfg.Log}))
@@ -181,6 +183,7 @@ func (a *App) Run(ctx context.Context) error {
 		a.loop.Run(ctx)
 	}()
 	go a.book.Run(ctx, a.advised)
+	go a.vex.Run(ctx, a.advised)
 	go a.judge.Run(ctx, a.rejudge)
 	go a.prune(ctx)
 	go a.discover(ctx)
@@ -346,6 +349,8 @@ func (a *App) judges(c *catalog.Catalog, obs *observe.Observer) error {
 		return err
 	}
 	a.judge.Advisories = judge.Book{Book: a.book}
+	a.vex = &judge.VEX{Store: a.store, Catalog: a.loop.Catalog, Now: time.Now, Log: a.cfg.Log}
+	a.judge.Statements = a.vex
 	a.loop.Judge(a.book)
 	for _, s := range c.Scanners {
 		scanner, err := scan.New(s.Name, scan.Config{Command: s.Command, Database: s.Database, Timeout: s.Timeout, Memory: s.Memory, Temp: a.cfg.State})

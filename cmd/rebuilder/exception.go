@@ -17,8 +17,9 @@ func newException(c *cli) *cobra.Command {
 		Long: `An exception lets one finding, an advisory's or a rule's, pass in some images until a day. It has an owner and a reason, and
 somebody else than who asks for it approves it. Nothing is excused before that, nor after its day. Exceptions that stand in
 the catalog are listed, too, and are changed there.`,
-		Args: func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args) },
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SuggestionsMinimumDistance: 2,
+		Args:                       func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args) },
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newExceptionRequest(c), newDecision(c, "approve", "Make an exception count that somebody else asked for", ""),
 		newDecision(c, "reject", "Say no to an exception that is asked for", "why, for who asked"),
@@ -76,7 +77,7 @@ Asking excuses nothing: somebody else approves it. Give --id to be able to ask a
 		case a.Again:
 			p.line("Exception %s was asked for before, by %s: nothing is asked for twice.", a.ID, a.Requester)
 		default:
-			p.line("Exception %s is asked for: %s%s, until %s.", a.ID, a.Finding, scope(a.Exception), until(a.ExpiresAt))
+			p.line("Exception %s is asked for: %s%s, until %s.", a.ID, a.Finding, scope(a.Exception), day(a.ExpiresAt))
 		}
 		p.line("Somebody else than %s approves it: rebuilder exception approve %s", a.Requester, a.ID)
 		return nil
@@ -165,7 +166,7 @@ func (p *printer) exceptions(e api.Exceptions) {
 			state = "expiring"
 		}
 		p.table("  ", [][]string{{x.ID, p.state(state), x.Finding + scope(x), x.Sentence}})
-		p.line("      until %s · owner %s%s", until(x.ExpiresAt), x.Owner, said(" · ", people(x)))
+		p.line("      until %s · owner %s%s", day(x.ExpiresAt), x.Owner, said(" · ", people(x)))
 		p.line("      %s", x.Reason)
 	}
 }
@@ -197,5 +198,5 @@ func scope(e api.Exception) string {
 	return s
 }
 
-// until is the last day of something.
-func until(t time.Time) string { return t.Format(time.DateOnly) }
+// day is a date.
+func day(t time.Time) string { return t.Format(time.DateOnly) }

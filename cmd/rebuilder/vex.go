@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,8 +19,9 @@ func newVEX(c *cli) *cobra.Command {
 		Short: "What is said of vulnerabilities in images (OpenVEX): export, import, list, remove",
 		Long: `Statements say which vulnerabilities do not affect an image, or are fixed in it; findings that they speak of are not held
 against it. They are read where the catalog says ([[advisories]] with kind = "openvex"), and from documents that are imported.`,
-		Args: func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args) },
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SuggestionsMinimumDistance: 2,
+		Args:                       func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args) },
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newVEXExport(c), newVEXImport(c), newVEXList(c), newVEXRemove(c))
 	return cmd
@@ -48,7 +48,7 @@ standard error, and the exit status is 3 then.`,
 			}
 			if known := e.Images - len(e.NotKnown); len(e.Document) == 0 || string(e.Document) == "null" {
 				fmt.Fprintf(cmd.ErrOrStderr(), "There is nothing to say: of %s, nothing is accepted, not affected or fixed.\n", api.Count(known, "image"))
-			} else if err := printIndented(cmd.OutOrStdout(), e.Document); err != nil {
+			} else if err := printJSON(cmd, e.Document); err != nil {
 				return err
 			}
 			if len(e.NotKnown) > 0 {
@@ -57,17 +57,6 @@ standard error, and the exit status is 3 then.`,
 			return nil
 		},
 	}
-}
-
-// printIndented writes a document as people read it.
-func printIndented(w io.Writer, document []byte) error {
-	var out bytes.Buffer
-	if err := json.Indent(&out, document, "", "  "); err != nil {
-		return err
-	}
-	out.WriteByte('\n')
-	_, err := out.WriteTo(w)
-	return err
 }
 
 const longestVEX = 15 << 20 // bytes of a document

@@ -19,8 +19,11 @@ bring them in, what was done with it last, and what is waited for.
 With PACKAGE, say which layer and which image brought that package in, what holds or pins it, whether a newer one is known,
 who can bring it in, and what is planned. PACKAGE may be a source: openssl explains libssl3.
 
-With an advisory's id the answer is "unknown", exit status 3, as long as no source of advisories is configured.`,
+With an advisory's id, say whether it hits the image, by which package, which image brought that in, where the fix is, what
+is planned, and which policy, exception or statement decides on it. The answer is "unknown", exit status 3, when that is not
+known, as without a source of advisories.`,
 		Example: `  rebuilder why web
+  rebuilder why web CVE-2026-1234
   rebuilder why web openssl`,
 		Args:              wants(1, 2, "an image", "see all: rebuilder images"),
 		ValidArgsFunction: c.completeImages,
@@ -51,7 +54,7 @@ With an advisory's id the answer is "unknown", exit status 3, as long as no sour
 
 // whyVerdict is the exit status: a question without an answer never ends as if all were well.
 func whyVerdict(w api.Why) error {
-	if w.Package != nil && w.Package.Advisory {
+	if w.Package != nil && w.Package.Advisory && w.Package.Unknown != "" {
 		return &exit{code: exitUnknown}
 	}
 	return nil
@@ -216,6 +219,9 @@ func (p *printer) last(w api.Why) {
 func (p *printer) whyPackage(w api.Why) {
 	k := w.Package
 	p.line("%s  (%s)", k.Sentence, p.asOf(w.AsOf))
+	if k.Facts != nil {
+		p.advisory(k.Facts)
+	}
 	if !k.Installed {
 		p.in(k.In)
 		return
@@ -227,7 +233,7 @@ func (p *printer) whyPackage(w api.Why) {
 		}
 	}
 	source := ""
-	if k.Source != "" && k.Source != k.Name && len(k.Binaries) == 0 {
+	if k.Source != "" && k.Source != k.Name && k.Source != k.Package && len(k.Binaries) == 0 {
 		source = ", from source " + k.Source
 	}
 	p.line("Version  %s (%s%s)%s", k.Version, k.Architecture, source, held(k.Held))
@@ -238,14 +244,30 @@ func (p *printer) whyPackage(w api.Why) {
 		p.line("Pinned   %s, in %s of the image", pin.Rule, pin.Where)
 	}
 	p.newer(k)
-	if k.FixedBy != "" {
+	if k.FixedBy != "" && (k.Newer == nil || len(k.Hits) == 0 || k.Hits[0].Offered) {
 		p.line("%s", fix(k, w.Image.Name))
 	}
+	p.hits(w.Image.Name, k)
 	if k.Newer != nil {
 		if k.Planned != "" {
 			p.line("Planned  %s", k.Planned)
 		}
 		p.waits(w.Waits)
+	}
+}
+
+// hits says what becomes of each package that an advisory hits.
+func (p *printer) hits(image string, k *api.PackageWhy) {
+	open := false
+	for _, h := range k.Hits {
+		p.line("Hit      %s %s: %s", h.Package, h.Version, h.Fix)
+		if h.Outcome != "" {
+			p.line("Verdict  %s: %s", h.Outcome, h.Reason)
+		}
+		open = open || h.Outcome != "excepted" && h.Outcome != "not-affected"
+	}
+	if open && len(k.Hits) > 0 {
+		p.line("You can  rebuilder exception request %s --image %s", k.Name, image)
 	}
 }
 

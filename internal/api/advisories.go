@@ -445,7 +445,7 @@ func (s *search) advisorySentence() string {
 	}
 	out += "; " + Thousands(a.Unknown) + " unknown"
 	if a.Uncovered > 0 {
-		out += fmt.Sprintf("; %s of those that are not hit also have packages that no source has advisories for", Thousands(a.Uncovered))
+		out += fmt.Sprintf("; of those that are not hit %s packages, too, that no source has advisories for", verbed(a.Uncovered, "has", "have"))
 	}
 	if a.Advisory.Withdrawn {
 		out += "; it was withdrawn"

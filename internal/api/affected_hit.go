@@ -52,23 +52,24 @@ func (s *search) finding(h store.Holding) policy.Finding {
 
 // fixWords says how far the fix of a hit is.
 func fixWords(f Found) string {
+	fixed := "fixed in " + f.FixedIn
 	switch n := f.Newer; {
 	case f.FixedIn == "":
 		return "no patch yet"
 	case f.Offered && n.FixedBy == n.Repository:
-		return n.To + " has it, in " + n.Repository
-	case f.Offered && n.FixedBy == f.Image:
-		return n.To + " has it, by a rebuild"
+		return fmt.Sprintf("%s; %s has %s", fixed, n.Repository, n.To)
+	case f.Offered && n.To != f.FixedIn:
+		return fmt.Sprintf("%s; %s is on offer, by a rebuild of %s", fixed, n.To, n.FixedBy)
 	case f.Offered:
-		return n.To + " has it, by a rebuild of " + n.FixedBy
+		return fmt.Sprintf("%s, which is on offer, by a rebuild of %s", fixed, n.FixedBy)
 	case n != nil && n.Held:
-		return fmt.Sprintf("in %s; on offer is %s, held back by the image's rules", f.FixedIn, n.To)
+		return fmt.Sprintf("%s; %s is published, and held back by the image's rules", fixed, n.To)
 	case n != nil:
-		return fmt.Sprintf("in %s; on offer is %s", f.FixedIn, n.To)
+		return fmt.Sprintf("%s; what is on offer is %s", fixed, n.To)
 	case f.NewerUnknown != "":
-		return fmt.Sprintf("in %s; whether it is on offer is unknown: %s", f.FixedIn, f.NewerUnknown)
+		return fmt.Sprintf("%s; whether that is on offer is unknown: %s", fixed, f.NewerUnknown)
 	}
-	return fmt.Sprintf("in %s, which is not on offer yet", f.FixedIn)
+	return fixed + ", which is not on offer yet"
 }
 
 // advisoryWhy says whether an advisory hits an image, by which package, and what becomes of it.
@@ -107,7 +108,8 @@ func (r *Reader) advisoryWhy(ctx context.Context, v *view, img Image, chain []Li
 		return w, err
 	}
 	about.Name, about.Advisory, about.Package, about.Facts, about.Hits = w.Name, true, first.Package, w.Facts, hits
-	about.Sentence = fmt.Sprintf("%s (%s) hits %s", w.Name, w.Facts.words(), img.Name) + hitWords(hits) + ": " + about.Sentence
+	about.Sentence = fmt.Sprintf("%s (%s) hits %s%s: %s %s in layer %d of %d%s; %s", w.Name, w.Facts.words(), img.Name, hitWords(hits), first.Package, first.Version, first.Layer, first.Layers,
+		whence(first.Image, first.BroughtBy, first.Proven), first.Fix)
 	return about, nil
 }
 

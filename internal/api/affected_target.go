@@ -26,9 +26,9 @@ const maxTarget = 512 // bytes
 
 var (
 	advisoryName = regexp.MustCompile(`^(?i:CVE-\d{4}-\d{4,}|GHSA(-[0-9a-z]{4}){3}|(DSA|DLA|USN|RHSA|RHBA|ALSA|RLSA|ELSA|ALAS2?|SUSE|OSV|DEBIAN|ALPINE)-[0-9A-Z]+([-:][0-9A-Z]+)*)$`)
-	digest   = regexp.MustCompile(`^sha256:[0-9a-f]{6,64}$`)
-	titled   = regexp.MustCompile(`^[^@]*[/:][^@]*@(sha256:)?([0-9a-f]{12,64})$`)
-	pinned   = regexp.MustCompile(`^[^@]+@(sha256:[0-9a-f]{6,64})$`)
+	digest       = regexp.MustCompile(`^sha256:[0-9a-f]{6,64}$`)
+	titled       = regexp.MustCompile(`^[^@]*[/:][^@]*@(sha256:)?([0-9a-f]{12,64})$`)
+	pinned       = regexp.MustCompile(`^[^@]+@(sha256:[0-9a-f]{6,64})$`)
 )
 
 // parseTarget reads PACKAGE[@VERSION|<VERSION|<=VERSION], a digest, an image with a digest, or an advisory's id.

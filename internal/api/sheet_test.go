@@ -274,7 +274,7 @@ func TestVerdictsAreCounted(t *testing.T) {
 	if v := s.Verdicts; v != (api.Verdicts{Images: 10, Pass: 1, Fail: 1, Unknown: 1, NotJudged: 7, Oldest: apitest.Now()}) {
 		t.Errorf("%+v", v)
 	}
-	if len(s.Needs) != 1 || s.Needs[0].What != "base/debian" || s.Needs[0].State != "fail" || s.Needs[0].Who != "platform team" || s.Needs[0].Command != "rebuilder verify base/debian" {
+	if len(s.Needs) != 2 || s.Needs[1].What != "ACME-41" || s.Needs[0].What != "base/debian" || s.Needs[0].State != "fail" || s.Needs[0].Who != "platform team" || s.Needs[0].Command != "rebuilder verify base/debian" {
 		t.Errorf("%+v", s.Needs)
 	}
 	all, err := c.Images(t.Context(), api.ImageFilter{})

@@ -439,14 +439,7 @@ func (v *view) packageSentence(w PackageWhy, img Image) string {
 	if len(w.Binaries) > 0 {
 		s = fmt.Sprintf("%s is a source: %s has %s of it, %s %s in layer %d of %d", w.Name, img.Name, Count(len(w.Binaries), "package"), w.Binaries[0], w.Version, w.Layer, w.Layers)
 	}
-	switch {
-	case w.Proven && w.BroughtBy == img.Name:
-		s += ", which it brought in itself"
-	case w.Proven:
-		s += ", which is a layer of " + w.BroughtBy
-	default:
-		s += "; which image brought it in cannot be proven, since the chain stands on older images than today's"
-	}
+	s += whence(img.Name, w.BroughtBy, w.Proven)
 	switch {
 	case w.Newer == nil && w.NewerUnknown != "":
 		s += ". Whether there is a newer version is unknown: " + w.NewerUnknown + "."
@@ -460,4 +453,15 @@ func (v *view) packageSentence(w PackageWhy, img Image) string {
 		s += fmt.Sprintf(". %s is published in %s; %s must be rebuilt to bring it in.", w.Newer.To, w.Newer.Repository, w.FixedBy)
 	}
 	return s
+}
+
+// whence says which image brought a layer of an image in.
+func whence(image, by string, proven bool) string {
+	switch {
+	case !proven:
+		return "; which image brought it in cannot be proven, since the chain stands on older images than today's"
+	case by == image:
+		return ", which it brought in itself"
+	}
+	return ", which is a layer of " + by
 }

@@ -37,6 +37,8 @@ const (
 	Broken  Scenario = "broken"  // the rollout failed, the catalog on disk is broken, the builder is away
 	// Judged is calm, too; images are judged, and one can be read from its registry.
 	Judged Scenario = "judged"
+	// Advised is Fix, with advisories, exceptions and statements.
+	Advised Scenario = "advised"
 	// Observed is calm, too; discovery found images, and an upstream has a digest that is not taken yet.
 	Observed Scenario = "observed"
 )
@@ -78,8 +80,8 @@ func New(ctx context.Context, dir string, s Scenario) (*World, error) {
 	if err := w.fill(ctx, s); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	if s == Judged {
-		if err := w.judged(ctx); err != nil {
+	if more := map[Scenario]func(context.Context) error{Judged: w.judged, Advised: w.advised}[s]; more != nil {
+		if err := more(ctx); err != nil {
 			return nil, errors.Join(err, st.Close())
 		}
 	}
@@ -337,7 +339,7 @@ func (w *World) inventories(ctx context.Context, q store.Querier, s Scenario) er
 	}
 	for name, version := range map[string]string{"base/debian": "3.0.17-1~deb12u2", "base/python": "3.0.17-1~deb12u2", "web": "3.0.16-1~deb12u1"} {
 		diff := map[string][]v1.Hash{"base/debian": layers("upstream", "debian"), "base/python": layers("upstream", "debian", "python"), "web": layers("upstream", "debian", "python, older", "web")}[name]
-		inv := &inventory.Inventory{Format: inventory.Format, Digest: Digest(name), Platform: "linux/amd64", DiffIDs: diff, Fingerprint: name, Packages: []inventory.Package{
+		inv := &inventory.Inventory{Format: inventory.Format, Digest: Digest(name), Platform: "linux/amd64", OS: inventory.OS{ID: "debian", Version: "12", Codename: "bookworm"}, DiffIDs: diff, Fingerprint: name, Packages: []inventory.Package{
 			{Name: "libc6", Version: "2.36-9+deb12u10", Architecture: "amd64", Source: "glibc"},
 			{Name: "libssl3", Version: version, Architecture: "amd64", Source: "openssl", Layer: 1},
 		}}
