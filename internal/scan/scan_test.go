@@ -295,7 +295,8 @@ func TestEnvironment(t *testing.T) {
 		t.Setenv(secret, "hunter2")
 	}
 	dir := t.TempDir()
-	s := fake(t, "trivy", "env > "+dir+"/env; echo \"$@\" > "+dir+"/args; cat \"$HOME/sbom.cdx.json\" > "+dir+"/sbom; ulimit -d > "+dir+"/data; echo '{\"SchemaVersion\":2}'", scan.Config{Memory: 512 << 20})
+	limited := "n=0; while [ \"$(ulimit -d)\" = unlimited ] && [ $n -lt 500 ]; do n=$((n+1)); sleep 0.01; done; " // it is limited once it runs
+	s := fake(t, "trivy", "env > "+dir+"/env; echo \"$@\" > "+dir+"/args; cat \"$HOME/sbom.cdx.json\" > "+dir+"/sbom; "+limited+"ulimit -d > "+dir+"/data; echo '{\"SchemaVersion\":2}'", scan.Config{Memory: 512 << 20})
 	if _, err := s.Scan(t.Context(), scan.Target{SBOM: []byte("the bill")}); err != nil {
 		t.Fatal(err)
 	}
