@@ -77,17 +77,20 @@ type setup struct {
 	daemon *daemon
 }
 
+// hook sees a request before it is served. It says true when it has answered itself.
+type hook = func(http.ResponseWriter, *http.Request) (answered bool)
+
 // hooks stand in front of the world's servers.
 type hooks struct {
-	registry, forge, packages atomic.Pointer[func(*http.Request)]
+	registry, forge, packages atomic.Pointer[hook]
 }
 
 // before calls the hook that is set now, before the request is served.
-func before(hook *atomic.Pointer[func(*http.Request)], w *atomic.Int64) func(http.Handler) http.Handler {
+func before(at *atomic.Pointer[hook], w *atomic.Int64) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			if f := hook.Load(); f != nil {
-				(*f)(r)
+			if f := at.Load(); f != nil && (*f)(rw, r) {
+				return
 			}
 			if r.Method != http.MethodGet && r.Method != http.MethodHead {
 				w.Add(1)
@@ -284,19 +287,25 @@ func (d *daemon) log() string {
 }
 
 // killOnce kills the daemon at the first request that match says yes to, before the request is served.
-func (s *setup) killOnce(hook *atomic.Pointer[func(*http.Request)], match func(*http.Request) bool) (killed chan string) {
-	killed = make(chan string, 1)
+func (s *setup) killOnce(at *atomic.Pointer[hook], match func(*http.Request) bool) (killed chan string) {
+	return s.once(at, match, func() { s.daemon.kill() })
+}
+
+// once has do called at the first request that match says yes to, before the request is served.
+func (s *setup) once(at *atomic.Pointer[hook], match func(*http.Request) bool, do func()) (done chan string) {
+	done = make(chan string, 1)
 	var once sync.Once
-	f := func(r *http.Request) {
+	f := func(_ http.ResponseWriter, r *http.Request) bool {
 		if match(r) {
 			once.Do(func() {
-				s.daemon.kill()
-				killed <- r.Method + " " + r.URL.Path
+				do()
+				done <- r.Method + " " + r.URL.Path
 			})
 		}
+		return false
 	}
-	hook.Store(&f)
-	return killed
+	at.Store(&f)
+	return done
 }
 
 func testLog(t *testing.T) *slog.Logger {

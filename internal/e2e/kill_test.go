@@ -17,24 +17,24 @@ import (
 func TestKillNine(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		hook func(*setup) *atomic.Pointer[func(*http.Request)]
+		hook func(*setup) *atomic.Pointer[hook]
 		when func(*http.Request) bool
 	}{
 		{"in the middle of a build", // a RUN fetches the patched package
-			func(s *setup) *atomic.Pointer[func(*http.Request)] { return &s.writes.packages },
+			func(s *setup) *atomic.Pointer[hook] { return &s.writes.packages },
 			func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, ".deb") }},
 		{"between push and promotion", // the image is pushed by digest; its first tag is about to be written
-			func(s *setup) *atomic.Pointer[func(*http.Request)] { return &s.writes.registry },
+			func(s *setup) *atomic.Pointer[hook] { return &s.writes.registry },
 			func(r *http.Request) bool {
 				return r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/base/debian/manifests/") && !strings.Contains(r.URL.Path, "sha256:")
 			}},
 		{"between release tag and channel",
-			func(s *setup) *atomic.Pointer[func(*http.Request)] { return &s.writes.registry },
+			func(s *setup) *atomic.Pointer[hook] { return &s.writes.registry },
 			func(r *http.Request) bool {
 				return r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/base/debian/manifests/stable")
 			}},
 		{"between branch and pull request",
-			func(s *setup) *atomic.Pointer[func(*http.Request)] { return &s.writes.forge },
+			func(s *setup) *atomic.Pointer[hook] { return &s.writes.forge },
 			func(r *http.Request) bool {
 				return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/pulls")
 			}},
@@ -49,15 +49,21 @@ func TestKillNine(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			select {
-			case at := <-killed:
-				t.Log("killed at", at)
-			case <-ctx.Done():
-				t.Fatalf("the moment never came\n%s", s.daemon.log())
-			}
+			s.came(ctx, killed)
 			s.start()
 			s.ends(ctx, p)
 		})
+	}
+}
+
+// came waits for a moment of once.
+func (s *setup) came(ctx context.Context, moment chan string) {
+	s.t.Helper()
+	select {
+	case at := <-moment:
+		s.t.Log("it came at", at)
+	case <-ctx.Done():
+		s.t.Fatalf("the moment never came\n%s", s.daemon.log())
 	}
 }
 
@@ -71,12 +77,12 @@ func (s *setup) ends(ctx context.Context, p demo.Published) demo.Report {
 	if !r.Proven() || len(r.Images) != 4 || r.PullRequests != 1 || r.Dispatches != 1 {
 		s.t.Errorf("%+v\n%s", r, s.daemon.log())
 	}
-	s.once(ctx, r)
+	s.nothingTwice(ctx, r)
 	return r
 }
 
-// once checks that nothing was done twice.
-func (s *setup) once(ctx context.Context, r demo.Report) {
+// nothingTwice checks that nothing was done twice.
+func (s *setup) nothingTwice(ctx context.Context, r demo.Report) {
 	s.t.Helper()
 	for _, i := range r.Images {
 		if i.Kind != "base" {

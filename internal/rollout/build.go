@@ -93,9 +93,20 @@ func (r *Runner) buildOnce(ctx context.Context, o order) (made, error) {
 	case errors.As(err, &be) && be.Lost:
 		return made{}, err
 	case be != nil:
-		return made{}, &failure{State: store.Failed, Reason: be.Reason, Who: "who keeps its recipe"}
+		return made{}, &failure{State: store.Failed, Reason: be.Reason, Who: blamed(be)}
 	}
 	return made{}, err
+}
+
+// blamed is who can do something about a build that failed.
+func blamed(e *build.Error) string {
+	switch {
+	case strings.HasPrefix(e.Reason, "failed to push "):
+		return "who keeps the registry"
+	case strings.Contains(e.Reason, "no space left on device"):
+		return "who keeps the builders"
+	}
+	return "who keeps its recipe"
 }
 
 // request is what the builder is asked for.
