@@ -7,9 +7,16 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/google/osv-scalibr/extractor/filesystem/language/java/archive"
+)
+
+// The files of an archive that describe libraries.
+const (
+	pomProperties = "pom.properties"
+	manifestName  = "META-INF/MANIFEST.MF"
 )
 
 // Bounds of archives.
@@ -65,14 +72,39 @@ func (l *librarian) archive(f form, at string, content *io.SectionReader, depth 
 	if err != nil && problem == nil {
 		problem = err
 	}
+	if f == javaArchive && t.poms > 0 && !namesItself(at, own) {
+		own = append(own, l.manifested(t.manifest.Bytes())...)
+	}
 	return append(own, found...), problem
+}
+
+// namesItself says that a Java archive is among what it describes. What others were put into may describe only those.
+func namesItself(at string, own []library) bool {
+	file := pypiName(path.Base(at))
+	return slices.ContainsFunc(own, func(b library) bool {
+		_, artifact, _ := strings.Cut(b.name, ":")
+		return strings.HasPrefix(file, pypiName(artifact))
+	})
+}
+
+// manifested is the library of a manifest alone, which scalibr reads only where nothing else is.
+func (l *librarian) manifested(manifest []byte) []library {
+	t := newThin()
+	if w, err := t.zip.Create(manifestName); err == nil {
+		_, _ = w.Write(manifest)
+	}
+	_ = t.zip.Close()
+	found, _ := l.extract(l.java, "/", t.content.Bytes()) // a path that says nothing
+	return found
 }
 
 // thin is the archive that holds nothing but descriptions.
 type thin struct {
-	content bytes.Buffer
-	zip     *zip.Writer
-	files   int
+	content  bytes.Buffer
+	zip      *zip.Writer
+	files    int
+	poms     int // of files, those of Maven
+	manifest bytes.Buffer
 }
 
 func newThin() *thin {
@@ -90,9 +122,16 @@ func (l *librarian) entry(t *thin, f form, at string, entry *zip.File, depth int
 		if t.files++; t.files > maxDescribed {
 			return nil, errDescribed
 		}
+		var w io.Writer
 		w, err := t.zip.CreateHeader(&zip.FileHeader{Name: entry.Name})
 		if err != nil {
 			return nil, err
+		}
+		switch {
+		case path.Base(entry.Name) == pomProperties:
+			t.poms++
+		case strings.EqualFold(entry.Name, manifestName) && t.manifest.Len() == 0:
+			w = io.MultiWriter(w, &t.manifest)
 		}
 		return nil, l.inflate(w, entry, maxMetadata)
 	case f == javaArchive && archive.IsArchive(entry.Name):
@@ -110,7 +149,7 @@ func (l *librarian) isDescription(f form, entry *zip.File) bool {
 		return strings.HasSuffix(entry.Name, "/METADATA") || strings.HasSuffix(entry.Name, "/PKG-INFO")
 	}
 	base := path.Base(entry.Name)
-	return base == "pom.properties" || strings.EqualFold(base, "manifest.mf")
+	return base == pomProperties || strings.EqualFold(base, path.Base(manifestName))
 }
 
 // inflate reads a file of an archive.
