@@ -126,6 +126,7 @@ type fleetOf struct {
 	catalog catalog.Catalog
 	nodes   []graph.Node
 	edges   []graph.Edge
+	os      inventory.OS // of images that are added
 }
 
 func newFleet(t testing.TB) *fleetOf {
@@ -162,7 +163,7 @@ func (f *fleetOf) add(t testing.TB, kind graph.Kind, name, parent string, unread
 	if unread {
 		return
 	}
-	inv := &inventory.Inventory{Format: inventory.Format, Digest: img.Digest, DiffIDs: img.DiffIDs}
+	inv := &inventory.Inventory{Format: inventory.Format, Digest: img.Digest, OS: f.os, DiffIDs: img.DiffIDs}
 	if above.Exists() {
 		if was, found, err := store.GetInventory(t.Context(), f.Store.Q(), above.Digest.String()); err != nil {
 			t.Fatal(err)
