@@ -342,7 +342,7 @@ func secrets() (func(path string, content []byte) []inventory.Secret, error) {
 func (a *App) judges(c *catalog.Catalog, obs *observe.Observer) error {
 	a.judge = &judge.Judge{
 		Store: a.store, Inventory: obs.Inventory, World: func() *observe.World { return a.loop.Last().World }, Catalog: a.loop.Catalog,
-		Version: version(), Now: time.Now, Log: a.cfg.Log,
+		Version: version(), Now: time.Now, Log: a.cfg.Log, Due: a.loop.Wake,
 	}
 	var err error
 	if a.book, err = advisory.New(a.store, advisory.Config{Sources: sourcesOf(c), Log: a.cfg.Log}); err != nil {

@@ -72,7 +72,7 @@ func then(n store.Node) string {
 		return "planned again when its recipe, parents or packages change"
 	case store.Blocked:
 		if n.Kind == string(graph.Base) {
-			return "tried again after a while, or when its recipe, parents or packages change"
+			return "tried again after a while, or when policies, exceptions, its recipe, parents or packages change"
 		}
 		return "waits for a person"
 	}

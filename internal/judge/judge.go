@@ -65,6 +65,10 @@ type Judge struct {
 	Version    string
 	Now        func() time.Time
 	Log        *slog.Logger
+	// Due is called when candidates that did not pass may be asked again; nil: nobody waits for that.
+	Due func()
+
+	swept string // what verdicts rested on at the last sweep; of the one goroutine that sweeps
 }
 
 // NoAdvisories is why nothing is known of vulnerabilities where no source of advisories is configured.

@@ -32,6 +32,9 @@ func (j *Judge) Sweep(ctx context.Context) (judged int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := j.askAgain(ctx, hash); err != nil {
+		return 0, err
+	}
 	kept, err := store.JudgedOn(ctx, j.Store.Q())
 	if err != nil {
 		return 0, err
@@ -73,6 +76,23 @@ func (j *Judge) rejudge(ctx context.Context, g *ground, img named, basis string)
 		return false, err
 	}
 	return true, j.keep(ctx, s, basis)
+}
+
+// askAgain makes candidates due that the policies did not let pass, when what verdicts rest on is not what it was at the last
+// sweep: an exception may have been approved.
+func (j *Judge) askAgain(ctx context.Context, hash string) error {
+	if hash == j.swept {
+		return nil
+	}
+	n, err := store.AskAgain(ctx, j.Store.Q(), store.GatePolicy, j.Now().UnixMilli())
+	if err != nil {
+		return err
+	}
+	j.swept = hash
+	if n > 0 && j.Due != nil {
+		j.Due()
+	}
+	return nil
 }
 
 // named is an image of a look.

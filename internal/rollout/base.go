@@ -66,7 +66,7 @@ func (r *Runner) failed(ctx dbos.Context, t Turn, in inputs, f *failure, err err
 	}
 	if in.Key != "" && f.State != store.Skipped {
 		if _, err := durable.Transaction(ctx, r.engine, "remember", func(ctx context.Context, q store.Querier) (bool, error) {
-			if err := r.remember(ctx, q, t.Image, in, f.State, f.Reason, ""); err != nil || f.State != store.Unchanged && f.State != store.NotTaken {
+			if err := r.rememberFailure(ctx, q, t.Image, in, f); err != nil || f.State != store.Unchanged && f.State != store.NotTaken {
 				return true, err
 			}
 			return true, store.Refreshed(ctx, q, t.Image, in.Fresh, r.cfg.Now().UnixMilli())
@@ -79,12 +79,20 @@ func (r *Runner) failed(ctx dbos.Context, t Turn, in inputs, f *failure, err err
 
 // remember writes the memory of a build key.
 func (r *Runner) remember(ctx context.Context, q store.Querier, image string, in inputs, outcome store.NodeState, reason, digest string) error {
+	return r.keep(ctx, q, image, in, outcome, &failure{Reason: reason, Digest: digest})
+}
+
+func (r *Runner) rememberFailure(ctx context.Context, q store.Querier, image string, in inputs, f *failure) error {
+	return r.keep(ctx, q, image, in, f.State, f)
+}
+
+func (r *Runner) keep(ctx context.Context, q store.Querier, image string, in inputs, outcome store.NodeState, f *failure) error {
 	old, _, err := store.GetAttempt(ctx, q, in.Key)
 	if err != nil {
 		return err
 	}
 	now := r.cfg.Now()
-	a := store.Attempt{Key: in.Key, Image: image, Outcome: string(outcome), Reason: reason, Digest: digest, Tries: old.Tries + 1, At: now.UnixMilli()}
+	a := store.Attempt{Key: in.Key, Image: image, Outcome: string(outcome), Reason: f.Reason, Digest: f.Digest, Gate: f.Gate, Tries: old.Tries + 1, At: now.UnixMilli()}
 	switch outcome {
 	case store.Done:
 		a.Outcome = "built"

@@ -221,10 +221,11 @@ func (r *Runner) record(ctx context.Context, t Turn, b catalog.Base, rec store.B
 	})
 }
 
-// reuse finds that these very inputs were built before, so that a promotion that was cut off need not build again.
+// reuse finds that these very inputs were built before, so that neither a promotion that was cut off nor a candidate that did
+// not pass a gate need be built again.
 func (r *Runner) reuse(ctx context.Context, o order) (made, bool, error) {
 	a, found, err := store.GetAttempt(ctx, r.store.Q(), o.Key)
-	if err != nil || !found || a.Outcome != "built" {
+	if err != nil || !found || a.Outcome != "built" && a.Gate == "" {
 		return made{}, false, err
 	}
 	rec, found, err := store.BuildOf(ctx, r.store.Q(), o.Turn.Image, a.Digest)

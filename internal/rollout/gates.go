@@ -129,6 +129,9 @@ func testsFailed(t *store.Tests) string {
 
 // untested says what an error of the tester means.
 func (r *Runner) untested(err error, b catalog.Base) error {
+	if errors.Is(err, context.Canceled) {
+		return fail("its tests were cancelled")
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fail(fmt.Sprintf("its tests took longer than %s ([builder] timeout)", r.timeout(b)))
 	}
@@ -188,6 +191,12 @@ func (r *Runner) attach(ctx context.Context, t Turn, made made) (bool, error) {
 
 // gates takes a candidate from what is inside it to the point where only its channel is left to move.
 func (r *Runner) gates(ctx dbos.Context, t Turn, in inputs, made made) (ev store.Evidence, f *failure, err error) {
+	gate := store.GatePolicy
+	defer func() {
+		if f != nil {
+			f.Gate, f.Digest = gate, made.Digest
+		}
+	}()
 	note := func(to store.NodeState, reason, rule string) error {
 		return r.move(ctx, t, store.Move{To: to, Reason: reason, Rule: rule, Detail: func(d *store.NodeDetail) { d.Evidence = ev }})
 	}
@@ -197,6 +206,7 @@ func (r *Runner) gates(ctx dbos.Context, t Turn, in inputs, made made) (ev store
 	if f != nil {
 		return ev, f, note(store.Scanning, f.Reason, "judge")
 	}
+	gate = store.GateTests
 	if err := note(store.Testing, "runs its tests", "test"); err != nil {
 		return ev, nil, err
 	}
@@ -206,6 +216,7 @@ func (r *Runner) gates(ctx dbos.Context, t Turn, in inputs, made made) (ev store
 	if f != nil {
 		return ev, f, note(store.Testing, f.Reason, "test")
 	}
+	gate = store.GateTrials
 	if ev.Trials, f, err = r.trials(ctx, t, made.Digest, ev); err != nil {
 		return ev, nil, err
 	}
@@ -221,6 +232,7 @@ func (r *Runner) gates(ctx dbos.Context, t Turn, in inputs, made made) (ev store
 	if r.cfg.Gates.Documents == nil {
 		return ev, nil, nil
 	}
+	gate = store.GateDocuments
 	_, f, err = step(r, ctx, "attach", func(ctx context.Context) (bool, error) { return r.attach(ctx, t, made) })
 	return ev, f, err
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"rebuilder/internal/build"
 	"rebuilder/internal/catalog"
@@ -37,6 +38,12 @@ func (j *judge) Candidate(_ context.Context, _ *catalog.Catalog, b catalog.Base,
 		v.Outcome, v.Blocking = "fail", j.blocking
 	}
 	return v, nil
+}
+
+func (j *judge) set(blocking ...string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.blocking = blocking
 }
 
 // tester lets the tests of an image pass or fail.
@@ -260,4 +267,33 @@ func (l *lab) channel(image string) string {
 		l.t.Fatal(err)
 	}
 	return fmt.Sprint(d)
+}
+
+// Who approves an exception waits for no back-off, and nothing is built again for its sake.
+func TestBlockedCandidatesAreAskedAgain(t *testing.T) {
+	t.Parallel()
+	l, j, _ := gated(t)
+	j.set("CVE-2026-1 in libfoo")
+	l.publish("1.1")
+	l.until(func() bool { return l.newest("base/debian").State == store.Blocked })
+	builds := l.builder.count("base/debian")
+	for range 5 { // its back-off is long
+		if err := l.loop.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := l.newest("base/debian"); n.State != store.Blocked {
+		t.Fatalf("%s: %s", n.State, n.Reason)
+	}
+	j.set()
+	if n, err := store.AskAgain(t.Context(), l.store.Q(), store.GatePolicy, time.Now().UnixMilli()); err != nil || n != 1 {
+		t.Fatalf("%d due, %v", n, err)
+	}
+	l.until(func() bool { return l.newest("base/debian").State == store.Done })
+	if got := l.builder.count("base/debian"); got != builds {
+		t.Errorf("it was built %d times more", got-builds)
+	}
+	if n, err := store.AskAgain(t.Context(), l.store.Q(), store.GatePolicy, time.Now().UnixMilli()); err != nil || n != 0 {
+		t.Errorf("%d due after it passed, %v", n, err)
+	}
 }

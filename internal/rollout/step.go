@@ -26,6 +26,8 @@ type failure struct {
 	State  store.NodeState // failed, blocked, not-taken, unchanged, skipped
 	Reason string
 	Who    string
+	// Gate is what a candidate did not pass, and Digest the candidate: it need not be built again to be asked again.
+	Gate, Digest string
 }
 
 func fail(reason string) *failure { return &failure{State: store.Failed, Reason: reason} }

@@ -76,13 +76,22 @@ type Attempt struct {
 	Digest  string
 	Tries   int
 	At      int64
-	Next    int64 // 0: not before the inputs change
+	Next    int64  // 0: not before the inputs change
+	Gate    string // of a failed one, that Digest did not pass; empty: it came to no gate
 }
+
+// Gates that a candidate did not pass.
+const (
+	GatePolicy    = "policy"
+	GateTests     = "tests"
+	GateTrials    = "trials"
+	GateDocuments = "documents"
+)
 
 // GetAttempt returns the memory of a key; found is false when it was never built.
 func GetAttempt(ctx context.Context, q Querier, key string) (a Attempt, found bool, err error) {
-	err = q.QueryRow(ctx, `SELECT key, image, outcome, reason, digest, tries, at, next_at FROM attempt WHERE key=$1`, key).
-		Scan(&a.Key, &a.Image, &a.Outcome, &a.Reason, &a.Digest, &a.Tries, &a.At, &a.Next)
+	err = q.QueryRow(ctx, `SELECT key, image, outcome, reason, digest, tries, at, next_at, gate FROM attempt WHERE key=$1`, key).
+		Scan(&a.Key, &a.Image, &a.Outcome, &a.Reason, &a.Digest, &a.Tries, &a.At, &a.Next, &a.Gate)
 	if errors.Is(err, ErrNoRows) {
 		return a, false, nil
 	}
@@ -91,10 +100,22 @@ func GetAttempt(ctx context.Context, q Querier, key string) (a Attempt, found bo
 
 // SaveAttempt remembers how a build key ended.
 func SaveAttempt(ctx context.Context, q Querier, a Attempt) error {
-	_, err := q.Exec(ctx, `INSERT INTO attempt(key, image, outcome, reason, digest, tries, at, next_at) VALUES($1,$2,$3,$4,$5,$6,$7,$8)
-		ON CONFLICT(key) DO UPDATE SET outcome=excluded.outcome, reason=excluded.reason, digest=excluded.digest, tries=excluded.tries, at=excluded.at, next_at=excluded.next_at`,
-		a.Key, a.Image, a.Outcome, bounded(a.Reason), a.Digest, a.Tries, a.At, a.Next)
+	_, err := q.Exec(ctx, `INSERT INTO attempt(key, image, outcome, reason, digest, tries, at, next_at, gate) VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9)
+		ON CONFLICT(key) DO UPDATE SET outcome=excluded.outcome, reason=excluded.reason, digest=excluded.digest, tries=excluded.tries, at=excluded.at, next_at=excluded.next_at,
+		gate=excluded.gate`,
+		a.Key, a.Image, a.Outcome, bounded(a.Reason), a.Digest, a.Tries, a.At, a.Next, a.Gate)
 	return err
+}
+
+// AskAgain makes candidates that did not pass a gate due at once, as when what the gate goes by is another. It returns how
+// many there were.
+func AskAgain(ctx context.Context, q Querier, gate string, at int64) (n int, err error) {
+	res, err := q.Exec(ctx, `UPDATE attempt SET next_at=$1 WHERE gate=$2 AND next_at>$1`, at, gate)
+	if err != nil {
+		return 0, err
+	}
+	rows, err := res.RowsAffected()
+	return int(rows), err
 }
 
 // Build is the record of one build.
