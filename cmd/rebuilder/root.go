@@ -30,6 +30,7 @@ const exitTable = `Exit codes:
       verify, scan --exit-code: the image fails its policies; diff --exit-code: the images differ
   3   with --exit-code: none of that as far as is known, but something is not known;
       affected and why: the question cannot be answered at all, as of an advisory without a source of advisories;
+      vex export: nothing is known of some of the images;
       verify, scan --exit-code: nothing fails as far as is known, but not all could be looked for
   64  the command was not understood
   130 interrupted`
