@@ -60,6 +60,11 @@ func TestHostileImages(t *testing.T) {
 	if again := fetched(); len(again) > 0 {
 		t.Errorf("fetched again: %q", again)
 	}
+	for _, file := range outside {
+		if _, err := os.Lstat(file); !os.IsNotExist(err) {
+			t.Errorf("%s was written (%v)", file, err)
+		}
+	}
 	peak := s.daemon.peak(t)
 	t.Logf("the daemon took %d MiB", peak)
 	if peak > mostMemory {
@@ -127,6 +132,9 @@ func absurdVersion(t *testing.T) v1.Image {
 		file(t, w, "var/lib/dpkg/status", "Package: a\nStatus: install ok installed\nArchitecture: amd64\nVersion: "+strings.Repeat("1:", 4<<20)+"\n\n")
 	}))
 }
+
+// outside is where strangePaths leads.
+var outside = []string{"/etc/rebuilder-was-here", "/tmp/rebuilder-was-here"}
 
 func strangePaths(t *testing.T) v1.Image {
 	return imageOf(t, layerOf(t, func(w *tar.Writer) {

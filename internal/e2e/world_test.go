@@ -190,16 +190,6 @@ func (s *setup) memory() *store.Store {
 	return st
 }
 
-// turn is what the newest turn of an image left.
-func turn(ctx context.Context, s *setup, st *store.Store, image string) store.Node {
-	s.t.Helper()
-	nodes, err := store.LastNodes(ctx, st.Q(), image, 1)
-	if err != nil || len(nodes) == 0 {
-		s.t.Fatalf("%s had no turn: %v", image, err)
-	}
-	return nodes[0]
-}
-
 // holds is the first file below a directory that has a text in it; empty when none has.
 func holds(dir, text string) (found string, err error) {
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
