@@ -149,7 +149,7 @@ func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Wat
 		return err
 	}
 	a.runner, err = rollout.New(a.engine, a.store, obs, a.builder, reg, forge, a.loop.Catalog, rollout.Config{
-		Timeout: c.Builder.Timeout, Logs: a.path("logs"), Log: a.cfg.Log, Changed: a.loop.Wake, Gates: gates,
+		Timeout: c.Builder.Timeout, Logs: a.path("logs"), Log: a.cfg.Log, Changed: a.changed, Gates: gates,
 	})
 	if err != nil {
 		return err
@@ -387,7 +387,10 @@ func (a *App) follow(c *catalog.Catalog) {
 }
 
 // advised is called when advisories are others: images are judged again, and it is looked for what to rebuild.
-func (a *App) advised() {
+func (a *App) advised() { a.changed() }
+
+// changed is called after each change of a rollout's state: there may be something to judge, and something to do next.
+func (a *App) changed() {
 	select {
 	case a.rejudge <- struct{}{}:
 	default:

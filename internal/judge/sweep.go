@@ -124,8 +124,10 @@ func current(w *observe.World) []named {
 	return out
 }
 
-// sweepEvery is how often Run looks whether something is to be judged again.
-const sweepEvery = time.Minute
+const (
+	sweepEvery = time.Minute     // how often Run looks whether something is to be judged again
+	sweepRest  = 5 * time.Second // between two sweeps, however often it is woken
+)
 
 // Run sweeps again and again until ctx ends: soon after wake, and every minute.
 func (j *Judge) Run(ctx context.Context, wake <-chan struct{}) {
@@ -147,6 +149,11 @@ func (j *Judge) Run(ctx context.Context, wake <-chan struct{}) {
 			return
 		case <-t.C:
 		case <-wake:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(max(0, sweepRest-j.Now().Sub(began))):
 		}
 	}
 }
