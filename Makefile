@@ -19,7 +19,7 @@ RACE := ./internal/demo/... ./internal/build/... ./internal/store/... ./internal
 	./internal/reconcile/... ./internal/api/... ./internal/web/... ./cmd/...
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench lint race vuln spec verify clean
+.PHONY: help setup build demo test bench compare lint race vuln spec verify clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test: setup ## run all tests, on SQLite and on PostgreSQL
 
 bench: setup build ## run the benchmarks and write bench.json
 	scripts/bench
+
+compare: setup ## hold what is found against Syft, Trivy and Grype; ADVISORIES=DIR of OSV records
+	scripts/compare
 
 lint: ## go vet, gofmt, staticcheck
 	$(GO) vet ./...
