@@ -57,6 +57,7 @@ type lab struct {
 	pushes   atomic.Int64 // all writes to the registry
 	cut      *cut
 	gates    rollout.Gates
+	over     atomic.Bool // the test has ended, and its registry is going
 
 	store  *store.Store
 	engine *durable.Engine
@@ -88,7 +89,10 @@ func unstartedOn(t *testing.T, dsn string) *lab {
 		}
 		reg.ServeHTTP(w, r)
 	}))
-	t.Cleanup(srv.Close)
+	t.Cleanup(func() {
+		l.over.Store(true)
+		srv.Close()
+	})
 	l.host = strings.TrimPrefix(srv.URL, "http://")
 	var err error
 	if l.repo, err = debrepo.Open(filepath.Join(l.dir, "apt"), debrepo.Config{Codename: "stable"}); err != nil {
@@ -261,9 +265,17 @@ func (l *lab) push(img v1.Image, ref string) v1.Hash {
 		err = remote.Write(r, img)
 	}
 	if err != nil {
+		l.hold()
 		panic(err)
 	}
 	return d
+}
+
+// hold keeps what is still at work when its test ends from taking the end for a fault.
+func (l *lab) hold() {
+	if l.over.Load() {
+		select {}
+	}
 }
 
 func (l *lab) pull(ref string) v1.Image {
@@ -273,6 +285,7 @@ func (l *lab) pull(ref string) v1.Image {
 	}
 	img, err := remote.Image(r)
 	if err != nil {
+		l.hold()
 		panic(err)
 	}
 	return img
