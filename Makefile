@@ -40,7 +40,7 @@ test: setup ## run all tests, on SQLite and on PostgreSQL
 bench: setup build ## run the benchmarks and write bench.json
 	scripts/bench
 
-compare: setup ## hold what is found against Syft, Trivy and Grype; ADVISORIES=DIR of OSV records
+compare: setup ## hold what is found against Syft, Trivy and Grype (ADVISORIES, MIRROR)
 	scripts/compare
 
 lint: ## go vet, gofmt, staticcheck

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -69,6 +70,9 @@ func New(name string, c Config) (Scanner, error) {
 		sweepWork(name, c.Temp)
 	}
 	c.Command, c.Temp = cmp.Or(c.Command, name), cmp.Or(c.Temp, os.TempDir())
+	if temp, err := filepath.Abs(c.Temp); err == nil { // scanners run in a directory of their own
+		c.Temp = temp
+	}
 	c.Timeout, c.Memory = cmp.Or(c.Timeout, 5*time.Minute), cmp.Or(c.Memory, 2<<30)
 	switch name {
 	case "trivy":
