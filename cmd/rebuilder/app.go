@@ -159,7 +159,7 @@ func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Wat
 	srv := api.New(api.Deps{
 		Loop: a.loop, Store: a.store, Engine: a.builder, Judge: a.judge, Registry: reg, Log: a.cfg.Log, Now: time.Now, Version: version(), Ready: a.Ready, Logs: a.path("logs"),
 		Token: a.cfg.Env("REBUILDER_API_TOKEN"), WebhookSecret: a.webhookSecret(c), Secret: a.hookSecret, Collectors: []prometheus.Collector{metrics.requests},
-		Advice: api.Advice{Book: a.book, Weigher: a.judge, VEX: a.vex}, Rejudge: a.advised,
+		Advice: api.Advice{Book: a.book, Weigher: a.judge, VEX: a.vex}, Rejudge: a.changed,
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/", web.Handler(web.Deps{Loop: a.loop, Store: a.store, Engine: a.builder, Judge: a.judge, Now: time.Now, Version: version(), Log: a.cfg.Log}))
@@ -182,8 +182,8 @@ func (a *App) Run(ctx context.Context) error {
 		defer close(looking)
 		a.loop.Run(ctx)
 	}()
-	go a.book.Run(ctx, a.advised)
-	go a.vex.Run(ctx, a.advised)
+	go a.book.Run(ctx, a.changed)
+	go a.vex.Run(ctx, a.changed)
 	go a.judge.Run(ctx, a.rejudge)
 	go a.prune(ctx)
 	go a.discover(ctx)
@@ -383,13 +383,11 @@ func (a *App) follow(c *catalog.Catalog) {
 			a.cfg.Log.Error("the catalog's builders are not used", "error", err)
 		}
 	}()
-	a.advised()
+	a.changed()
 }
 
-// advised is called when advisories are others: images are judged again, and it is looked for what to rebuild.
-func (a *App) advised() { a.changed() }
-
-// changed is called after each change of a rollout's state: there may be something to judge, and something to do next.
+// changed is called when a rollout's state, advisories or exceptions are others: there may be something to judge, and
+// something to do next.
 func (a *App) changed() {
 	select {
 	case a.rejudge <- struct{}{}:

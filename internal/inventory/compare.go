@@ -81,10 +81,10 @@ func Diff(old, new *Inventory) []Change {
 	before, after := byName(old), byName(new)
 	var changes []Change
 	for _, name := range union(before, after) {
-		if name.library == "" {
+		if name.typ == "" {
 			changes = append(changes, diffName(before[name], after[name])...)
 		} else {
-			changes = append(changes, diffLibrary(name.library, before[name], after[name])...)
+			changes = append(changes, diffLibrary(name.typ, before[name], after[name])...)
 		}
 	}
 	return changes
@@ -92,8 +92,8 @@ func Diff(old, new *Inventory) []Change {
 
 // diffed are the packages that are compared with each other.
 type diffed struct {
-	name    string
-	library string // its type; empty for packages of a distribution
+	name string
+	typ  string // of a library; empty for packages of a distribution
 }
 
 func byName(i *Inventory) map[diffed][]Package {
@@ -107,7 +107,7 @@ func byName(i *Inventory) map[diffed][]Package {
 			if p.Owner != "" {
 				continue
 			}
-			name.library = p.Type
+			name.typ = p.Type
 		}
 		m[name] = append(m[name], p)
 	}
@@ -116,7 +116,7 @@ func byName(i *Inventory) map[diffed][]Package {
 
 func union(a, b map[diffed][]Package) []diffed {
 	names := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
-	slices.SortFunc(names, func(a, b diffed) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.library, b.library)) })
+	slices.SortFunc(names, func(a, b diffed) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.typ, b.typ)) })
 	return slices.Compact(names)
 }
 

@@ -49,12 +49,12 @@ func isDatabase(at string) bool {
 	return strings.HasSuffix(at, "/dpkg/status") || strings.HasSuffix(at, "/apk/db/installed") || isRPMDatabase(at)
 }
 
-type packageKey struct{ name, arch, version, library, path string }
+type packageKey struct{ name, arch, version, typ, path string }
 
 func keyOf(p Package) packageKey {
 	key := packageKey{name: p.Name, arch: p.Architecture, version: p.Version}
 	if p.Library() {
-		key.library, key.path = p.Type, p.Path
+		key.typ, key.path = p.Type, p.Path
 	}
 	return key
 }

@@ -15,7 +15,7 @@ import (
 
 // Candidate judges a digest of a base that is to take the place of before, which is empty when there is none. What fails in
 // both forbids nothing: not to promote it would keep the worse one.
-func (j *Judge) Candidate(ctx context.Context, _ *catalog.Catalog, b catalog.Base, digest, before string) (*store.Verdict, error) {
+func (j *Judge) Candidate(ctx context.Context, b catalog.Base, digest, before string) (*store.Verdict, error) {
 	inv, err := j.Inventory(ctx, b.Name, b.Image+"@"+digest, b.Platform)
 	if err != nil {
 		return nil, err

@@ -18,16 +18,19 @@ type Attacher interface {
 	Attach(ctx context.Context, subject, artifactType string, annotations map[string]string, body []byte, mediaType string) (v1.Hash, error)
 }
 
-// Documents puts beside each digest what is inside, in CycloneDX and SPDX, and how it was made. It is safe to repeat: the
-// same digest has the same documents.
+// Documents puts beside each digest what is inside, in CycloneDX and SPDX, and how it was made. It is safe to repeat: one
+// version of this program makes the same documents of a digest.
 type Documents struct {
 	Registry  Attacher
 	Inventory func(ctx context.Context, image, reference, platform string) (*inventory.Inventory, error)
 	Version   string
 }
 
-// Media types of what is attached.
-const statementType = "application/vnd.in-toto+json"
+// How a digest was made is attached as an in-toto Statement whose predicate is SLSA provenance.
+const (
+	statementType = "application/vnd.in-toto+json"
+	predicateType = "https://slsa.dev/provenance/v1"
+)
 
 // Attach attaches the documents of one digest. provenance is a SLSA v1 predicate; nil when it is not known.
 func (d Documents) Attach(ctx context.Context, b catalog.Base, digest string, provenance []byte) error {
@@ -59,8 +62,6 @@ func (d Documents) Attach(ctx context.Context, b catalog.Base, digest string, pr
 	_, err = d.Registry.Attach(ctx, ref, statementType, map[string]string{"in-toto.io/predicate-type": predicateType}, body, statementType)
 	return err
 }
-
-const predicateType = "https://slsa.dev/provenance/v1"
 
 // statement is an in-toto Statement, version 1, with a predicate about an image.
 func statement(name, digest string, predicate []byte) ([]byte, error) {

@@ -209,7 +209,7 @@ func TestCandidate(t *testing.T) {
 			before, after := court.image("a", "app", "1"), court.image("b", c.user, "1", "2")
 			court.known[before.Digest.String()], court.known[after.Digest.String()] = c.before, c.after
 			cat := court.Catalog()
-			v, err := court.Candidate(t.Context(), cat, cat.Bases[0], after.Digest.String(), before.Digest.String())
+			v, err := court.Candidate(t.Context(), cat.Bases[0], after.Digest.String(), before.Digest.String())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -226,7 +226,7 @@ func TestCandidate(t *testing.T) {
 		court := newCourt(t, storetest.Open(t, storetest.SQLite(t)), rules)
 		inv := court.image("b", "app", "1")
 		court.known[inv.Digest.String()] = []policy.Finding{cve("CVE-2026-1", policy.SeverityHigh, 0)}
-		v, err := court.Candidate(t.Context(), court.Catalog(), court.Catalog().Bases[0], inv.Digest.String(), "")
+		v, err := court.Candidate(t.Context(), court.Catalog().Bases[0], inv.Digest.String(), "")
 		if err != nil || len(v.Blocking) != 1 || v.Compared != nil {
 			t.Errorf("%+v, %v", v, err)
 		}
@@ -334,7 +334,7 @@ func TestCandidateOfAMoment(t *testing.T) {
 	inv := c.image("b", "app", "1")
 	c.world.Facts.Bases["base/debian"] = plan.Base{Image: plan.Image{Reference: "127.0.0.1:5000/base/debian:stable", Digest: inv.Digest}}
 	c.during = func() { c.state = "2" }
-	if _, err := c.Candidate(t.Context(), c.Catalog(), c.Catalog().Bases[0], inv.Digest.String(), ""); err != nil {
+	if _, err := c.Candidate(t.Context(), c.Catalog().Bases[0], inv.Digest.String(), ""); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := c.Sweep(t.Context()); err != nil || n != 1 {
@@ -349,7 +349,7 @@ func TestCandidateWithASilentScanner(t *testing.T) {
 			c := newCourt(t, storetest.Open(t, storetest.SQLite(t)), rules)
 			before, after := c.image("a", "app", "1"), c.image("b", "app", "1", "2")
 			c.Scanners = []scan.Scanner{&scanner{deaf: deaf}}
-			v, err := c.Candidate(t.Context(), c.Catalog(), c.Catalog().Bases[0], after.Digest.String(), before.Digest.String())
+			v, err := c.Candidate(t.Context(), c.Catalog().Bases[0], after.Digest.String(), before.Digest.String())
 			if err != nil || len(v.Blocking) > 0 || v.Compared.Fixed+v.Compared.New+v.Compared.Remaining > 0 || !strings.Contains(strings.Join(v.Unknown, "; "), "trivy") {
 				t.Errorf("%+v compared %+v, %v", v, v.Compared, err)
 			}

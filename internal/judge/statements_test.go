@@ -191,7 +191,7 @@ func TestWhatExceptionsDoIsCounted(t *testing.T) {
 	two := cve("CVE-2026-1", policy.SeverityHigh, 0)
 	two.Package = "libssl3"
 	c.known[inv.Digest.String()] = []policy.Finding{cve("CVE-2026-1", policy.SeverityHigh, 0), two, cve("CVE-2026-2", policy.SeverityHigh, 0), cve("CVE-2026-3", policy.SeverityHigh, 0), cve("CVE-2026-4", policy.SeverityHigh, 0)}
-	if _, err := c.Candidate(t.Context(), c.Catalog(), c.Catalog().Bases[0], inv.Digest.String(), ""); err != nil {
+	if _, err := c.Candidate(t.Context(), c.Catalog().Bases[0], inv.Digest.String(), ""); err != nil {
 		t.Fatal(err)
 	}
 	k, _, err := store.GetJudgement(t.Context(), c.Store.Q(), inv.Digest.String())

@@ -20,7 +20,7 @@ import (
 // Judge says what the policy makes of a digest.
 type Judge interface {
 	// Candidate judges a digest of a base that is to take the place of before, which is empty when there is none.
-	Candidate(ctx context.Context, c *catalog.Catalog, b catalog.Base, digest, before string) (*store.Verdict, error)
+	Candidate(ctx context.Context, b catalog.Base, digest, before string) (*store.Verdict, error)
 }
 
 // Documents are put beside a digest in its registry.
@@ -50,7 +50,7 @@ func (r *Runner) judge(ctx context.Context, t Turn, in inputs, digest string) (*
 	if f != nil {
 		return nil, f
 	}
-	v, err := r.cfg.Gates.Judge.Candidate(ctx, r.catalog(), b, digest, in.Before)
+	v, err := r.cfg.Gates.Judge.Candidate(ctx, b, digest, in.Before)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ type judge struct {
 	during   func(image string) // is called while an image is judged; may be nil
 }
 
-func (j *judge) Candidate(_ context.Context, _ *catalog.Catalog, b catalog.Base, digest, before string) (*store.Verdict, error) {
+func (j *judge) Candidate(_ context.Context, b catalog.Base, digest, before string) (*store.Verdict, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.asked = append(j.asked, b.Name+" after "+before)
