@@ -19,10 +19,10 @@ RACE := ./internal/demo/... ./internal/build/... ./internal/store/... ./internal
 	./internal/reconcile/... ./internal/api/... ./internal/web/... ./cmd/...
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench compare lint race vuln spec verify clean
+.PHONY: help setup build demo test bench bench-rollout compare lint race vuln spec verify clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install the Debian packages that are missing (root)
 	@scripts/setup
@@ -39,6 +39,9 @@ test: setup ## run all tests, on SQLite and on PostgreSQL
 
 bench: setup build ## run the benchmarks and write bench.json
 	scripts/bench
+
+bench-rollout: setup build ## compare a rollout with buildctl and buildx bake on the same engine
+	scripts/bench-rollout
 
 compare: setup ## hold what is found against Syft, Trivy and Grype (ADVISORIES, MIRROR)
 	scripts/compare

@@ -5,6 +5,9 @@
 // publishes a real update and drives the loop to its end; then it watches the daemon at rest, starts it again and again,
 // and runs the benchmarks of the packages that have a goal. `make bench` builds everything and calls it.
 //
+// With -peers it does one thing only: it compares a rollout with the same solves issued by buildctl and by buildx bake
+// (rollout.go), which peers/go.mod pins. `make bench-rollout` builds those and calls it.
+//
 // To add a measure, return another Measure from one of the groups in main.go, or a line in goBenchmarks, and say in
 // docs/performance.md what it means.
 package main

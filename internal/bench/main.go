@@ -44,6 +44,8 @@ type config struct {
 	cache   string // what the demo downloads once
 	root    string // the repository
 	goTool  string
+	peers   string // directory of the programs that a rollout is compared with; empty: everything else is measured
+	rounds  int    // of that comparison
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -54,17 +56,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.StringVar(&c.cache, "cache", ".cache/demo", "directory for what the demo downloads once")
 	f.StringVar(&c.root, "root", ".", "the repository, for bench.json, docs and benchmarks")
 	f.StringVar(&c.goTool, "go", "go", "the go command")
+	f.StringVar(&c.peers, "peers", "", "directory of buildctl and buildx: measures how a rollout compares with them, and nothing else")
+	f.IntVar(&c.rounds, "rounds", 5, "rounds of the comparison with -peers")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
+	if f.NArg() > 0 {
+		return fmt.Errorf("%q: there are only flags", f.Arg(0))
+	}
+	if c.rounds < 1 {
+		return errors.New("-rounds: want one at least")
+	}
 	began := time.Now()
-	all, err := measure(ctx, c, func(line string) {
-		fmt.Fprintf(stderr, "%5.1fs %s\n", time.Since(began).Seconds(), line)
-	})
+	say := func(line string) { fmt.Fprintf(stderr, "%5.1fs %s\n", time.Since(began).Seconds(), line) }
+	group, from := measure, general
+	if c.peers != "" {
+		group, from = measureRollout, comparison
+	}
+	all, err := group(ctx, c, say)
 	if err != nil {
 		return err
 	}
-	return report(stdout, c.root, all)
+	return report(stdout, c.root, from, all)
 }
 
 // measure runs all groups, one after the other: nothing else of ours runs meanwhile.
@@ -128,8 +141,8 @@ func measureWorld(ctx context.Context, c config, say func(string)) (all []Measur
 	return all, nil
 }
 
-// report writes everything down. The error names the goals that were missed.
-func report(out io.Writer, root string, all []Measure) error {
+// report writes down what a command has measured. The error names the goals that were missed.
+func report(out io.Writer, root string, from source, all []Measure) error {
 	if err := writeTable(out, all); err != nil {
 		return err
 	}
@@ -137,10 +150,10 @@ func report(out io.Writer, root string, all []Measure) error {
 	if err != nil {
 		return err
 	}
-	if err := updateDoc(filepath.Join(root, "docs", "performance.md"), here, all); err != nil {
+	if err := updateDoc(filepath.Join(root, "docs", "performance.md"), from, here, all); err != nil {
 		return err
 	}
-	if err := writeJSON(filepath.Join(root, "bench.json"), all); err != nil {
+	if err := updateJSON(filepath.Join(root, "bench.json"), from, all); err != nil {
 		return err
 	}
 	var failed []error

@@ -12,6 +12,7 @@ type Measure struct {
 	Unit  string  `json:"unit"`
 	Goal  string  `json:"goal"`  // "<= 120", in Unit, or noGoal
 	Holds bool    `json:"holds"` // true without a goal
+	From  string  `json:"from"`  // the command that measures it
 }
 
 const noGoal = "none"

@@ -8,13 +8,13 @@ func TestAtMost(t *testing.T) {
 		limit, value float64
 		want         Measure
 	}{
-		{"below", 2, 0.32149, Measure{"x", 0.321, "s", "<= 2", true}},
-		{"at the bound", 2, 2, Measure{"x", 2, "s", "<= 2", true}},
-		{"above, though it rounds to the bound", 2, 2.001, Measure{"x", 2, "s", "<= 2", false}},
-		{"nothing allowed", 0, 0, Measure{"x", 0, "s", "<= 0", true}},
-		{"nothing allowed, something there", 0, 1, Measure{"x", 1, "s", "<= 0", false}},
-		{"large", 10_000, 1234.5, Measure{"x", 1230, "s", "<= 10000", true}},
-		{"a bound with a fraction", 1.5, 1.16, Measure{"x", 1.16, "s", "<= 1.5", true}},
+		{"below", 2, 0.32149, Measure{Name: "x", Value: 0.321, Unit: "s", Goal: "<= 2", Holds: true}},
+		{"at the bound", 2, 2, Measure{Name: "x", Value: 2, Unit: "s", Goal: "<= 2", Holds: true}},
+		{"above, though it rounds to the bound", 2, 2.001, Measure{Name: "x", Value: 2, Unit: "s", Goal: "<= 2", Holds: false}},
+		{"nothing allowed", 0, 0, Measure{Name: "x", Value: 0, Unit: "s", Goal: "<= 0", Holds: true}},
+		{"nothing allowed, something there", 0, 1, Measure{Name: "x", Value: 1, Unit: "s", Goal: "<= 0", Holds: false}},
+		{"large", 10_000, 1234.5, Measure{Name: "x", Value: 1230, Unit: "s", Goal: "<= 10000", Holds: true}},
+		{"a bound with a fraction", 1.5, 1.16, Measure{Name: "x", Value: 1.16, Unit: "s", Goal: "<= 1.5", Holds: true}},
 	} {
 		got := atMost(c.limit, "x", c.value, "s")
 		if got != c.want {

@@ -3,12 +3,56 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
+
+// source is a command that measures, and the two parts of docs/performance.md that it writes.
+type source struct {
+	command          string
+	machine, figures string
+}
+
+var (
+	general    = source{"make bench", partMachine, partFigures}
+	comparison = source{"make bench-rollout", "rollout machine", "rollout figures"}
+)
+
+// updateJSON replaces the measures at path that are from the command, and keeps those of others.
+func updateJSON(path string, from source, all []Measure) error {
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var before []Measure
+	if len(old) > 0 {
+		if err := json.Unmarshal(old, &before); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return writeJSON(path, merged(before, from, all))
+}
+
+// merged puts the measures of a command in the place of those it had, or behind all others.
+func merged(before []Measure, from source, all []Measure) []Measure {
+	old := func(m Measure) bool { return m.From == from.command }
+	at := slices.IndexFunc(before, old)
+	if at < 0 {
+		at = len(before)
+	}
+	out := slices.Clone(before[:at])
+	for _, m := range all {
+		m.From = from.command
+		out = append(out, m)
+	}
+	return append(out, slices.DeleteFunc(slices.Clone(before[at:]), old)...)
+}
 
 // writeJSON replaces path.
 func writeJSON(path string, all []Measure) error {
@@ -46,7 +90,7 @@ func figures(all []Measure) string {
 	return b.String()
 }
 
-// Parts of docs/performance.md that the bench writes; each is between two marks.
+// Parts of docs/performance.md that `make bench` writes; each is between two marks.
 const (
 	partMachine = "machine"
 	partFigures = "figures"
@@ -75,14 +119,14 @@ func withSection(doc, part, text string) (string, error) {
 }
 
 // updateDoc writes the machine and the figures into the prose at path.
-func updateDoc(path, machine string, all []Measure) error {
+func updateDoc(path string, from source, machine string, all []Measure) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	doc, err := withSection(string(b), partMachine, machine)
+	doc, err := withSection(string(b), from.machine, machine)
 	if err == nil {
-		doc, err = withSection(doc, partFigures, figures(all))
+		doc, err = withSection(doc, from.figures, figures(all))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)

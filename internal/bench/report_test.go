@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -17,15 +18,23 @@ func TestProseAndFiguresAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := section(string(doc), partFigures)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := figures(all); got != want {
-		t.Errorf("docs/performance.md does not have the figures of bench.json: run make bench\n%s\nwant\n%s", got, want)
-	}
-	if here, err := section(string(doc), partMachine); err != nil || len(here) < 20 {
-		t.Errorf("docs/performance.md does not say on what machine: %q, %v", here, err)
+	for _, from := range []source{general, comparison} {
+		var measures []Measure
+		for _, m := range all {
+			if m.From == from.command {
+				measures = append(measures, m)
+			}
+		}
+		got, err := section(string(doc), from.figures)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := figures(measures); got != want {
+			t.Errorf("docs/performance.md does not have the figures of bench.json: run %s\n%s\nwant\n%s", from.command, got, want)
+		}
+		if here, err := section(string(doc), from.machine); err != nil || len(here) < 20 {
+			t.Errorf("docs/performance.md does not say on what machine %s was: %q, %v", from.command, here, err)
+		}
 	}
 }
 
@@ -34,8 +43,8 @@ func TestCommittedFigures(t *testing.T) {
 	all := committed(t)
 	seen := map[string]bool{}
 	for _, m := range all {
-		if m.Name == "" || m.Unit == "" || seen[m.Name] {
-			t.Errorf("%+v: want a name of its own and a unit", m)
+		if m.Name == "" || m.Unit == "" || m.From == "" || seen[m.Name] {
+			t.Errorf("%+v: want a name of its own, a unit and a command", m)
 		}
 		seen[m.Name] = true
 		limit, ok := m.limit()
@@ -48,6 +57,7 @@ func TestCommittedFigures(t *testing.T) {
 	}
 	for _, name := range []string{ // what was promised first
 		"publication to last application proven", "daemon at rest, resident", "start to ready, managed buildkitd included",
+		"rollout to buildctl with gates",
 	} {
 		if !seen[name] {
 			t.Errorf("bench.json lacks %q", name)
@@ -104,7 +114,7 @@ func TestReportWritesAndFails(t *testing.T) {
 	}
 	var out strings.Builder
 	for range 2 { // the second finds what the first has written
-		err := report(&out, dir, sample())
+		err := report(&out, dir, general, sample())
 		if err == nil || err.Error() != "missed: memory is 125 MB, the goal is <= 100" {
 			t.Errorf("error %v", err)
 		}
@@ -134,7 +144,34 @@ func TestReportWithoutMarks(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "docs", "performance.md"), []byte("no marks\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := report(&strings.Builder{}, dir, sample()); err == nil || !strings.Contains(err.Error(), "<!-- bench: machine -->") {
+	if err := report(&strings.Builder{}, dir, general, sample()); err == nil || !strings.Contains(err.Error(), "<!-- bench: machine -->") {
 		t.Errorf("error %v does not say which line is needed", err)
+	}
+}
+
+func TestMergedKeepsWhatOthersMeasured(t *testing.T) {
+	a, b := source{command: "a"}, source{command: "b"}
+	of := func(from source, names ...string) (out []Measure) {
+		for _, n := range names {
+			out = append(out, Measure{Name: n, From: from.command})
+		}
+		return out
+	}
+	both := append(of(a, "1", "2"), of(b, "3", "4")...)
+	for name, c := range map[string]struct {
+		before []Measure
+		from   source
+		all    []Measure
+		want   []Measure
+	}{
+		"nothing there":      {nil, a, of(a, "1"), of(a, "1")},
+		"in their place":     {both, a, of(a, "5"), append(of(a, "5"), of(b, "3", "4")...)},
+		"the last ones":      {both, b, of(b, "4", "5"), append(of(a, "1", "2"), of(b, "4", "5")...)},
+		"for the first time": {of(a, "1"), b, of(b, "3"), append(of(a, "1"), of(b, "3")...)},
+		"mixed up":           {append(both, of(a, "6")...), a, of(a, "1"), append(of(a, "1"), of(b, "3", "4")...)},
+	} {
+		if got := merged(c.before, c.from, c.all); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
 	}
 }

@@ -18,18 +18,32 @@ import (
 	"rebuilder/internal/demo"
 )
 
-// scene is a demo world with a builder for its CI, and the daemon under test in it.
+// scene is a world, and the daemon under test in it.
 type scene struct {
 	*demo.World
 	program string // the daemon's binary
 	dir     string // everything is below it
 	traffic *traffic
-	ci      *buildkit.Engine
-	daemon  *process // nil while it is not running
+	ci      *buildkit.Engine // nil in a world without applications
+	daemon  *process         // nil while it is not running
 }
 
-// openScene makes a world in a temporary directory. Close it.
+// openScene makes the demo's world in a temporary directory. Close it.
 func openScene(ctx context.Context, program, cache string, say func(string)) (s *scene, err error) {
+	s, err = openWorld(ctx, program, demo.Options{Cache: cache, Progress: say, WebhookPath: "/webhooks/github"})
+	if err != nil {
+		return nil, err
+	}
+	s.ci, err = buildkit.Open(ctx, buildkit.Config{Root: filepath.Join(s.dir, "ci"), Parallel: 2, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.SetBuilder(s.ci)
+	return s, nil
+}
+
+// openWorld makes a world whose directory and doors are the bench's. Close it.
+func openWorld(ctx context.Context, program string, o demo.Options) (s *scene, err error) {
 	s = &scene{program: program, traffic: &traffic{}}
 	defer func() {
 		if err != nil {
@@ -39,19 +53,10 @@ func openScene(ctx context.Context, program, cache string, say func(string)) (s 
 	if s.dir, err = os.MkdirTemp("", "rebuilder-bench-"); err != nil {
 		return nil, err
 	}
-	s.World, err = demo.New(ctx, demo.Options{
-		Dir: filepath.Join(s.dir, "world"), Cache: cache, Progress: say, WebhookPath: "/webhooks/github",
-		WrapRegistry: s.traffic.registry.in, WrapForge: s.traffic.forge.in, WrapPackages: s.traffic.packages.in,
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.ci, err = buildkit.Open(ctx, buildkit.Config{Root: filepath.Join(s.dir, "ci"), Parallel: 2, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return nil, err
-	}
-	s.SetBuilder(s.ci)
-	return s, nil
+	o.Dir = filepath.Join(s.dir, "world")
+	o.WrapRegistry, o.WrapForge, o.WrapPackages = s.traffic.registry.in, s.traffic.forge.in, s.traffic.packages.in
+	s.World, err = demo.New(ctx, o)
+	return s, err
 }
 
 // Close stops everything and removes the world. It is safe on a scene that was never whole, and twice.

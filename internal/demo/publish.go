@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"rebuilder/internal/demo/debrepo"
 	"rebuilder/internal/demo/mirror"
@@ -89,4 +90,10 @@ func (w *World) Publish(ctx context.Context) (Published, error) {
 	w.state.Published = &Published{At: at, Package: u.Package, From: u.From, To: u.To, Source: u.Source, Packages: u.Packages}
 	w.say("published %s %s -> %s (%s)", u.Package, u.From, u.To, u.Source)
 	return *w.state.Published, w.state.save(w.Dir)
+}
+
+// Add adds packages to the package repository, besides the security update and as often as wanted. It returns the time from
+// which the new index can be read.
+func (w *World) Add(ctx context.Context, debs ...string) (time.Time, error) {
+	return w.packages.Publish(ctx, debs...)
 }

@@ -35,10 +35,11 @@ type order struct {
 	Key    string
 }
 
-// build waits for a free builder; the child workflow's queue holds the places.
+// build hands the build to the builder, which has a line of its own, and waits for it. It is a workflow of its own and on
+// no queue: nobody has to find it first, and its end is known at once.
 func (r *Runner) build(ctx dbos.Context, t Turn, in inputs) (made, *failure, error) {
 	r.hold()
-	h, err := dbos.RunWorkflow(ctx, r.Build, order{t, in.Inputs, in.Key}, dbos.WithWorkflowID(t.ID()+"/build"), dbos.WithQueue(r.builds))
+	h, err := dbos.RunWorkflow(ctx, r.Build, order{t, in.Inputs, in.Key}, dbos.WithWorkflowID(t.ID()+"/build"))
 	if err != nil {
 		return made{}, nil, err
 	}
@@ -47,7 +48,7 @@ func (r *Runner) build(ctx dbos.Context, t Turn, in inputs) (made, *failure, err
 	return a.Value, a.Failed, err
 }
 
-// Build is one build on one of the places of the queue. It pushes by digest only, so that it may be repeated.
+// Build is one build. It pushes by digest only, so that it may be repeated.
 func (r *Runner) Build(ctx dbos.Context, o order) (answer[made], error) {
 	defer r.engine.Track(ctx)()
 	v, f, err := step(r, ctx, "build", func(ctx context.Context) (made, error) { return r.buildOnce(ctx, o) })

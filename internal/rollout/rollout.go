@@ -42,7 +42,7 @@ type Facts interface {
 
 // Config holds what a Runner can do without.
 type Config struct {
-	Parallel int           // builds at once that are handed to the builder, which has a queue of its own; 0: 200
+	Parallel int           // trials at once that are handed to the builder, which has a line of its own; 0: 200
 	Timeout  time.Duration // of one build; 0: 1h
 	Logs     string        // directory of build logs
 	Now      func() time.Time
@@ -63,7 +63,7 @@ type Runner struct {
 	catalog  func() *catalog.Catalog
 	cfg      Config
 	nodes    dbos.Queue
-	builds   dbos.Queue
+	builds   dbos.Queue // trials; what an older version left of builds is taken from it, too
 	telling  turns
 	closing  atomic.Bool
 }
@@ -88,11 +88,12 @@ func New(engine *durable.Engine, st *store.Store, facts Facts, b build.Builder, 
 	dbos.RegisterWorkflow(engine.DBOS(), r.Build, dbos.WithWorkflowName("build"), dbos.WithMaxRecoveryAttempts(1000))
 	dbos.RegisterWorkflow(engine.DBOS(), r.Trial, dbos.WithWorkflowName("trial"), dbos.WithMaxRecoveryAttempts(1000))
 	var err error
-	// Nodes hold nothing scarce; builds do.
+	// Nodes hold nothing scarce: the builder has a line of its own.
 	if r.nodes, err = engine.RegisterQueue("nodes", dbos.WithWorkerConcurrency(500)); err != nil {
 		return nil, err
 	}
-	r.builds, err = engine.RegisterQueue("builds", dbos.WithWorkerConcurrency(cfg.Parallel))
+	// Trials take long: nobody minds when they are found a little later, and looking for them costs.
+	r.builds, err = engine.RegisterQueue("builds", dbos.WithWorkerConcurrency(cfg.Parallel), dbos.WithQueueBasePollingInterval(500*time.Millisecond))
 	return r, err
 }
 
