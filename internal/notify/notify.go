@@ -55,7 +55,48 @@ type Proposal struct {
 	Title  string
 	Body   string // Markdown, escaped by the caller
 	Labels []string
+
+	// Pins are the digests that it is about, by base line. A person who closes it says no to exactly these, whatever else
+	// is in the files by then. Without pins it is the files that are declined.
+	Pins map[string]string
+	// Reviewers are asked once: logins, and teams as "org/team". One that cannot be asked is a note.
+	Reviewers []string
+	Draft     bool // it is not ready: a trial build failed
+	// Rebase makes our commit again on Base although it still merges: a person asked for that.
+	Rebase bool
+	// TakeOver replaces what others have committed to the branch: a person asked for that.
+	TakeOver bool
+	// CoolDown is how long after a person closed the last one a new one may be opened.
+	CoolDown time.Duration
+	// NoOpen and NoPush, when not nil, are the answer in place of opening one, and of pushing to its branch.
+	NoOpen, NoPush *Held
 }
+
+// Held says that something is not done now, although nothing is wrong: why, and until when.
+type Held struct {
+	Until  time.Time
+	Reason string
+	Who    string // who can make it go on sooner; empty: nobody
+}
+
+func (e *Held) Error() string { return e.Reason + " (until " + e.Until.UTC().Format(time.RFC3339) + ")" }
+
+// Temporary says that trying again at once is of no use.
+func (e *Held) Temporary() bool { return false }
+
+// Refused says that a repository takes no changes from us until a person does something: it is archived, disabled, or may
+// not be written to.
+type Refused struct {
+	Reason string
+	Who    string // who can act
+	Cause  error
+}
+
+func (e *Refused) Error() string { return e.Reason }
+func (e *Refused) Unwrap() error { return e.Cause }
+
+// Temporary says that trying again is of no use.
+func (e *Refused) Temporary() bool { return false }
 
 // PullRequest is what the forge says of one.
 type PullRequest struct {
@@ -68,6 +109,13 @@ type PullRequest struct {
 	MergeCommit string    `json:"merge_commit,omitempty"` // a hint only: newer API versions leave it out
 	// Human says that somebody else has committed to the branch; it was left alone.
 	Human bool `json:"human,omitempty"`
+	// Never says that a person wants no proposal for this line, now and later.
+	Never bool `json:"never,omitempty"`
+	Draft bool `json:"draft,omitempty"`
+	// Notes are what did not go as wanted and stops nobody: a reviewer who cannot be asked, a repository's new name.
+	Notes []string `json:"notes,omitempty"`
+	// Pushed says that this call moved the branch.
+	Pushed bool `json:"-"`
 	// Wrote counts the writes that this call made (0 when nothing was to be done).
 	Wrote int `json:"-"`
 }
