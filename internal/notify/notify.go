@@ -79,7 +79,9 @@ type Held struct {
 	Who    string // who can make it go on sooner; empty: nobody
 }
 
-func (e *Held) Error() string { return e.Reason + " (until " + e.Until.UTC().Format(time.RFC3339) + ")" }
+func (e *Held) Error() string {
+	return e.Reason + " (until " + e.Until.UTC().Format(time.RFC3339) + ")"
+}
 
 // Temporary says that trying again at once is of no use.
 func (e *Held) Temporary() bool { return false }
