@@ -262,9 +262,12 @@ type Application struct {
 	// Workflow is a workflow file for strategy dispatch; it wins over Event.
 	Workflow string
 	Owner    string
-	Labels   map[string]string  // that policies are scoped by; they are put into no image
-	Images   []ApplicationImage // at least one
-	Line     int
+	Labels   map[string]string // that policies are scoped by; they are put into no image
+	// Files are YAML files of the repository that name bases too, as manifests and Helm values do: pinned in the same pull
+	// request.
+	Files  []string
+	Images []ApplicationImage // at least one
+	Line   int
 }
 
 // ApplicationImage is one image of an application. [[application.image]], or image and dockerfile directly in

@@ -348,6 +348,7 @@ func (r *reader) application(t *table) Application {
 	a.Workflow = t.text("workflow")
 	a.Owner = t.text("owner")
 	a.Labels = t.texts("labels")
+	a.Files = r.pinned(t)
 	r.claimName(t, "name", a.Name, a.Line)
 	a.Images = r.images(t, a.Name)
 	t.end()
@@ -373,6 +374,9 @@ func (r *reader) strategy(t *table, a *Application) {
 			a.Event = "rebuilder"
 		}
 		return
+	}
+	if a.Strategy != PullRequest && t.has("files") {
+		t.wrong("files", `remove the line, or add strategy = "pull-request"`, ": files are pinned by pull requests, and this one is %s", a.Strategy)
 	}
 	for _, key := range []string{"event", "workflow"} {
 		if t.has(key) {

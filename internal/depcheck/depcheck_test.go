@@ -118,6 +118,7 @@ var pure = map[string][]string{
 	"internal/plan":       {"github.com/google/go-containerregistry/pkg/v1"},
 	"internal/dockerfile": frontend,
 	"internal/schedule":   {"github.com/netresearch/go-cron"},
+	"internal/pin":        {"github.com/distribution/reference", "github.com/opencontainers/go-digest", "go.yaml.in/yaml/v3"},
 	"internal/catalog":    {"os", "github.com/BurntSushi/toml", "github.com/dustin/go-humanize", "github.com/google/go-containerregistry/pkg/name"}, // Load reads the file it is named
 }
 

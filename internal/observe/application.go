@@ -13,7 +13,7 @@ import (
 	"rebuilder/internal/plan"
 )
 
-// applications reads the Dockerfiles of every application at the tip of its branch.
+// applications reads the Dockerfiles, and what says what runs, of every application at the tip of its branch.
 func (l *looking) applications(ctx context.Context) error {
 	commits := map[string]map[string]bool{} // by repository
 	g, ctx := errgroup.WithContext(ctx)
@@ -83,6 +83,11 @@ func (o *Observer) describe(ctx context.Context, known names, a catalog.Applicat
 			to = &f.References
 		}
 		*to = append(*to, plan.Reference{Base: image.name, Reference: r.name, Pinned: pinned, Kind: r.kind, File: r.file, Line: r.line, Rewritable: r.rewritable, Why: r.why})
+	}
+	if i.Name == a.Images[0].Name {
+		if f.Pins, err = o.pins(ctx, known, a, commit); err != nil {
+			f.Problem = err.Error()
+		}
 	}
 	return f
 }

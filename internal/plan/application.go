@@ -28,7 +28,7 @@ func (m *maker) application(name string) {
 	if len(a.Strays) > 0 {
 		m.skip(NotDone{Image: name, Reason: "it names " + strings.Join(a.Strays, ", ") + ", so that it is not told of new ones", Who: "owner of " + a.Repository})
 	}
-	if len(a.References) == 0 {
+	if len(a.Named()) == 0 {
 		if len(a.Strays) == 0 {
 			m.skip(NotDone{Image: name, Reason: "its Dockerfile names no base of the catalog", Who: "owner of " + a.Repository})
 		}
@@ -62,7 +62,7 @@ func action(a Application) Action {
 
 // references adds a reason for each base that the application does not stand on as it should.
 func (m *maker) references(s *Step, a Application) {
-	for _, r := range a.References {
+	for _, r := range a.Named() {
 		b := m.f.Bases[r.Base]
 		where := fmt.Sprintf("%s:%d", r.File, r.Line)
 		if _, ok := m.planned[r.Base]; ok {
@@ -97,6 +97,8 @@ func behind(a Application, r Reference, b Base) string {
 		return "" // the layers prove it, whatever the recipe says
 	case r.Pinned.Hex != "" && r.Pinned != b.Digest:
 		return "pins an older digest of"
+	case r.Kind == Runs && r.Pinned.Hex == "":
+		return "names by its tag alone"
 	case r.Kind == graph.Inherits:
 		return "stands on an older digest of"
 	case r.Pinned.Hex == "" && a.Attempt != nil:
@@ -108,6 +110,9 @@ func behind(a Application, r Reference, b Base) string {
 // unproven says of an application that is as it should be, as far as its Dockerfile goes, that nobody can know whether its
 // image is: layers prove what an image stands on, and this one stands on no base of the catalog.
 func (m *maker) unproven(name string, a Application) {
+	if len(a.References) == 0 {
+		return // it is about what runs, and that is as it should be
+	}
 	pinned, from := true, []string(nil)
 	for _, r := range a.References {
 		if r.Kind == graph.Inherits || !m.f.Bases[r.Base].known() {
@@ -159,7 +164,7 @@ func (m *maker) held(s Step, a Application) (NotDone, bool) {
 		return NotDone{}, false
 	}
 	var why []string
-	for _, r := range a.References {
+	for _, r := range a.Named() {
 		if _, planned := m.planned[r.Base]; !planned && (wants[r.Base] == "" || r.Pinned.String() == wants[r.Base]) {
 			continue
 		}

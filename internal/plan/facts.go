@@ -152,6 +152,9 @@ type Application struct {
 	References  []Reference
 	// Upstreams are its references to upstreams of the catalog, of which nobody is told.
 	Upstreams []Reference
+	// Pins are its references to bases in other files than Dockerfiles, at its first image. Nothing is built from them: they say
+	// what runs, and are brought along.
+	Pins []Reference
 	// Strays are references to a base that follow no channel of it: "base/debian by the tag 12.1 (Dockerfile:1)".
 	Strays []string
 	// Told is the newest proposal or dispatch for it that is open or was closed by a person.
@@ -163,7 +166,13 @@ type Application struct {
 	Busy string
 }
 
-// Reference is one reference to an image of the catalog in an application's Dockerfile.
+// Runs is the kind of a reference in a file that says what runs: no edge of the graph, for nothing is built from it.
+const Runs graph.EdgeKind = "runs"
+
+// Named are all references to bases, whatever file they are in.
+func (a Application) Named() []Reference { return append(slices.Clip(a.References), a.Pins...) }
+
+// Reference is one reference to an image of the catalog in a file of an application's repository.
 type Reference struct {
 	Base       string // in the graph
 	Reference  string // without digest: "registry/base/debian:stable"
@@ -194,7 +203,7 @@ func (f Facts) Wants() map[string]map[string]string {
 			w = map[string]string{}
 			wants[a.Application] = w
 		}
-		for _, r := range a.References {
+		for _, r := range a.Named() {
 			if b := f.Bases[r.Base]; b.Exists() {
 				w[r.Base] = b.Digest.String()
 			}

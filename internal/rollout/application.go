@@ -193,7 +193,7 @@ func (r *Runner) applicationFacts(ctx context.Context, app catalog.Application) 
 func (r *Runner) wants(ctx context.Context, facts []plan.Application) (map[string]string, error) {
 	out := map[string]string{}
 	for _, a := range facts {
-		for _, ref := range a.References {
+		for _, ref := range a.Named() {
 			b, f := r.base(ref.Base)
 			if f != nil {
 				continue
@@ -349,6 +349,11 @@ func (r *Runner) rewrite(ctx context.Context, app catalog.Application, commit st
 			files[img.Dockerfile] = out
 		}
 	}
+	more, err := r.pin(ctx, app, commit, facts[0].Pins, wants, files)
+	if err != nil {
+		return nil, nil, err
+	}
+	lines = append(lines, more...)
 	if len(files) == 0 && len(stuck) > 0 {
 		return nil, nil, &failure{State: store.Blocked, Reason: "its Dockerfile cannot be rewritten: " + strings.Join(stuck, "; "), Who: "owner of " + app.Repository}
 	}

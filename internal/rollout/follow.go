@@ -53,15 +53,15 @@ func (r *Runner) follow(ctx context.Context, p store.Proposal, f plan.Facts) err
 			return r.finish(ctx, p, store.ProposalClosed, fmt.Sprintf("pull request #%d was closed without merging: this digest is not proposed again", p.Number), nil)
 		}
 	}
+	if reason := moot(app, p, f); reason != "" {
+		return r.finish(ctx, p, store.ProposalSuperseded, reason, nil)
+	}
 	there, err := r.arrivals(ctx, app, p, f)
 	if err != nil {
 		return err
 	}
 	if len(there) == len(app.Images) {
 		return r.finish(ctx, p, store.ProposalBuilt, there[app.Images[0].Name].Reason, there)
-	}
-	if reason := moot(app, p, f); reason != "" {
-		return r.finish(ctx, p, store.ProposalSuperseded, reason, nil)
 	}
 	if reason := takenBack(app, p, f); wasMerged && reason != "" {
 		return r.finish(ctx, p, store.ProposalClosed, reason, nil)
@@ -88,6 +88,8 @@ type arrival struct {
 const (
 	byLayers = "its layers prove that it stands on the new base"
 	byRecipe = "its recipe names the new base and its image is a new one; what is copied cannot be proven by layers"
+	byFiles  = "its files name the new base"
+	byNone   = "nothing was to be done"
 )
 
 // arrivals are the images of an application that are as the proposal wants them, by name.
@@ -95,6 +97,13 @@ func (r *Runner) arrivals(ctx context.Context, app *catalog.Application, p store
 	there := map[string]arrival{}
 	for _, i := range app.Images {
 		a := f.Applications[i.Name]
+		if !pinned(a, p.Wants) {
+			continue
+		}
+		if builtFromNone(a, p.Wants) {
+			there[i.Name] = arrival{Digest: a.Digest.String(), Reason: unbuilt(a)}
+			continue
+		}
 		inherits, copies, ok := standing(f, a, p.Wants)
 		if !ok {
 			continue
@@ -113,6 +122,25 @@ func (r *Runner) arrivals(ctx context.Context, app *catalog.Application, p store
 	return there, nil
 }
 
+// pinned says that what names a wanted base in other files than Dockerfiles, and can be written by us, names the digest.
+func pinned(a plan.Application, wants map[string]string) bool {
+	return !slices.ContainsFunc(a.Pins, func(ref plan.Reference) bool {
+		return ref.Rewritable && wants[ref.Base] != "" && ref.Pinned.String() != wants[ref.Base]
+	})
+}
+
+// builtFromNone says that an image is known to be built from none of the wanted bases.
+func builtFromNone(a plan.Application, wants map[string]string) bool {
+	return a.Problem == "" && a.Unknown == "" && a.Exists() && !slices.ContainsFunc(a.References, func(ref plan.Reference) bool { return wants[ref.Base] != "" })
+}
+
+func unbuilt(a plan.Application) string {
+	if len(a.Pins) > 0 {
+		return byFiles
+	}
+	return byNone
+}
+
 // copied says whether an image that also, or only, takes files from wanted bases has arrived: when it is a new one. It is
 // proven when it stands on a base that it did not stand on before.
 func (r *Runner) copied(ctx context.Context, p store.Proposal, image string, f plan.Facts) (arrival, bool, error) {
@@ -121,7 +149,7 @@ func (r *Runner) copied(ctx context.Context, p store.Proposal, image string, f p
 	n, err := store.GetNode(ctx, r.store.Q(), p.Rollout, image)
 	switch {
 	case errors.Is(err, store.ErrNoRows):
-		now.Reason = "nothing was to be done"
+		now.Reason = byNone
 		return now, true, nil
 	case err != nil:
 		return now, false, err
@@ -179,11 +207,11 @@ func moot(app *catalog.Application, p store.Proposal, f plan.Facts) string {
 		if !ok || a.Problem != "" || a.Unknown != "" {
 			return ""
 		}
-		if slices.ContainsFunc(a.References, func(ref plan.Reference) bool { return p.Wants[ref.Base] != "" }) {
+		if slices.ContainsFunc(a.Named(), func(ref plan.Reference) bool { return p.Wants[ref.Base] != "" }) {
 			return ""
 		}
 	}
-	return "no Dockerfile of " + app.Repository + " names these bases any more"
+	return "no file of " + app.Repository + " names these bases any more"
 }
 
 // takenBack says that what was merged is not in the repository any more; empty when it is, or when that is not known.
@@ -193,7 +221,7 @@ func takenBack(app *catalog.Application, p store.Proposal, f plan.Facts) string 
 		if !ok || a.Problem != "" || a.Unknown != "" {
 			return ""
 		}
-		for _, ref := range a.References {
+		for _, ref := range a.Named() {
 			if want := p.Wants[ref.Base]; want != "" && ref.Rewritable && ref.Pinned.String() != want {
 				return fmt.Sprintf("pull request #%d was merged, and %s:%d names another digest of %s since: this one is not proposed again", p.Number, ref.File, ref.Line, ref.Base)
 			}

@@ -28,12 +28,21 @@ type forge struct {
 type repository struct {
 	images  []string
 	commits []string // Dockerfile at each commit
+	values  []string // values.yaml at each commit; none when there is none
 	pulls   []*pull
 }
 
 type pull struct {
 	notify.PullRequest
-	key, file, base string
+	key, file, values, base string
+}
+
+// file is the Dockerfile as a proposal has it.
+func (r *repository) file(p notify.Proposal) string {
+	if src, ok := p.Files["Dockerfile"]; ok {
+		return string(src)
+	}
+	return r.commits[len(r.commits)-1]
 }
 
 func (f *forge) add(repo, dockerfile string, images ...string) {
@@ -81,10 +90,14 @@ func (f *forge) ReadFile(_ context.Context, repo, commit, path string) ([]byte, 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var n int
-	if _, err := fmt.Sscan(commit, &n); err != nil || path != "Dockerfile" {
+	r := f.repos[repo]
+	if _, err := fmt.Sscan(commit, &n); err == nil && path == "values.yaml" && n <= len(r.values) {
+		return []byte(r.values[n-1]), nil
+	}
+	if path != "Dockerfile" {
 		return nil, notify.ErrNotFound
 	}
-	return []byte(f.repos[repo].commits[n-1]), nil
+	return []byte(r.commits[n-1]), nil
 }
 
 func (f *forge) Propose(_ context.Context, p notify.Proposal) (notify.PullRequest, error) {
@@ -100,7 +113,7 @@ func (f *forge) Propose(_ context.Context, p notify.Proposal) (notify.PullReques
 	}
 	r := f.repos[p.Repo]
 	for _, pr := range slices.Backward(r.pulls) {
-		if pr.key == p.Key && pr.file == string(p.Files["Dockerfile"]) {
+		if pr.key == p.Key && pr.file == r.file(p) && pr.values == string(p.Files["values.yaml"]) {
 			f.mu.Unlock()
 			return pr.PullRequest, nil
 		}
@@ -108,12 +121,12 @@ func (f *forge) Propose(_ context.Context, p notify.Proposal) (notify.PullReques
 	f.writes++
 	for _, pr := range r.pulls {
 		if pr.key == p.Key && pr.State == notify.Open {
-			pr.file = string(p.Files["Dockerfile"])
+			pr.file, pr.values = r.file(p), string(p.Files["values.yaml"])
 			f.mu.Unlock()
 			return pr.PullRequest, nil
 		}
 	}
-	pr := &pull{PullRequest: notify.PullRequest{Repo: p.Repo, Number: len(r.pulls) + 1, State: notify.Open}, key: p.Key, file: string(p.Files["Dockerfile"]), base: p.Base}
+	pr := &pull{PullRequest: notify.PullRequest{Repo: p.Repo, Number: len(r.pulls) + 1, State: notify.Open}, key: p.Key, file: r.file(p), values: string(p.Files["values.yaml"]), base: p.Base}
 	r.pulls = append(r.pulls, pr)
 	made := pr.PullRequest
 	f.mu.Unlock()
@@ -172,6 +185,11 @@ func (f *forge) merge() {
 			if pr.State == notify.Open {
 				pr.State = notify.Merged
 				r.commits = append(r.commits, pr.file)
+				if pr.values != "" {
+					r.values = append(r.values, pr.values)
+				} else if n := len(r.values); n > 0 {
+					r.values = append(r.values, r.values[n-1])
+				}
 				if !f.idle {
 					f.ci(r)
 				}
