@@ -18,6 +18,7 @@ type Catalog struct {
 	Discovery    Discovery
 	Refresh      Refresh
 	Rollout      Rollout
+	Signing      Signing
 	Webhooks     []Webhook
 	Workers      []Worker
 	Advisories   []AdvisorySource
@@ -214,7 +215,9 @@ type Rollout struct {
 type Upstream struct {
 	Name  string // in the graph: "upstream/debian"
 	Image string // what Dockerfiles say: "docker.io/library/debian:bookworm-slim"
-	Line  int
+	// Verify is the signature that it must have before it is built upon.
+	Verify Verification
+	Line   int
 }
 
 // Base is an image that we build and approve. [[base]]

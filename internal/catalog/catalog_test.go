@@ -89,6 +89,7 @@ func TestLoadFull(t *testing.T) {
 			Include: []string{"apps/*", "team-?/*"}, Exclude: []string{"*/cache"},
 		},
 		Refresh: Refresh{Schedule: "30 2 * * 1-5", Timezone: "Europe/Berlin"},
+		Signing: Signing{Key: filepath.Join(dir, "secrets/cosign.key"), PasswordEnv: "COSIGN_PASSWORD", Verify: true, Builder: "https://rebuilder.example.com"},
 		Webhooks: []Webhook{
 			{Name: "harbor", Kind: FromHarbor, SecretEnv: "HARBOR_HOOK", Line: 104},
 			{Name: "packages", Kind: FromGHCR, SecretFile: filepath.Join(dir, "secrets/packages"), Line: 109},
@@ -135,6 +136,7 @@ func TestLoadFull(t *testing.T) {
 		}},
 		Upstreams: []Upstream{
 			{Name: "upstream/debian", Image: "debian:bookworm-slim", Line: 29},
+			{Name: "upstream/alpine", Image: "registry.example.com/alpine:3", Verify: Verification{Key: filepath.Join(dir, "keys/alpine.pub")}, Line: 226},
 		},
 		Bases: []Base{{
 			Name: "base/debian", Image: "registry.example.com/platform/base/debian", Context: filepath.Join(dir, "bases/debian"),

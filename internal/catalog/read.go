@@ -34,6 +34,7 @@ func (r *reader) read() {
 	c.Discovery = r.discovery(t.section("discovery"))
 	c.Refresh = r.refresh(t.section("refresh"))
 	c.Rollout = r.rollout(t.section("rollout"))
+	c.Signing = r.signing(t.section("signing"))
 	for _, s := range t.sections("webhook") {
 		c.Webhooks = append(c.Webhooks, r.webhook(s))
 	}
@@ -198,6 +199,7 @@ func (r *reader) upstream(t *table) Upstream {
 	u := Upstream{Line: t.at.key.line, Name: r.imageName(t, "upstream/debian")}
 	u.Image = t.need("image", "docker.io/library/debian:bookworm-slim")
 	r.moving(t, u.Image, "an upstream is watched for its tag to move")
+	u.Verify = r.verification(t)
 	t.end()
 	r.claimName(t, "name", u.Name, u.Line)
 	r.claimReference(t, u.Image, u.Line)

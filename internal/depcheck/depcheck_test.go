@@ -80,6 +80,11 @@ var homes = []rule{
 		homes:   []string{"internal/sbom", "internal/export"},
 	},
 	{
+		why:     "signatures are made and read in one place",
+		imports: []string{"github.com/sigstore/...", "github.com/secure-systems-lab/go-securesystemslib/..."},
+		homes:   []string{"internal/sign"},
+	},
+	{
 		why:     "schedules are read in one place, on a clock that never jumps",
 		imports: []string{"github.com/netresearch/go-cron"},
 		homes:   []string{"internal/schedule"},
@@ -131,7 +136,7 @@ var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Ti
 
 // effects are the packages that change or watch the world. They hand values to internal/rollout and never to each
 // other; implementations below them may import the contract above.
-var effects = []string{"internal/build", "internal/watch", "internal/promote", "internal/notify", "internal/registry", "internal/scan", "internal/advisory"}
+var effects = []string{"internal/build", "internal/watch", "internal/promote", "internal/notify", "internal/registry", "internal/scan", "internal/advisory", "internal/sign"}
 
 func TestHomes(t *testing.T) {
 	for _, mistake := range astray(packages(t)) {
