@@ -19,6 +19,7 @@ type Catalog struct {
 	Refresh      Refresh
 	Rollout      Rollout
 	Signing      Signing
+	Proposals    Proposals
 	Webhooks     []Webhook
 	Workers      []Worker
 	Advisories   []AdvisorySource
@@ -268,9 +269,11 @@ type Application struct {
 	Labels   map[string]string // that policies are scoped by; they are put into no image
 	// Files are YAML files of the repository that name bases too, as manifests and Helm values do: pinned in the same pull
 	// request.
-	Files  []string
-	Images []ApplicationImage // at least one
-	Line   int
+	Files []string
+	// Proposals says how its pull requests are made.
+	Proposals Proposals
+	Images    []ApplicationImage // at least one
+	Line      int
 }
 
 // ApplicationImage is one image of an application. [[application.image]], or image and dockerfile directly in

@@ -72,6 +72,7 @@ func TestLoadFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	usual := Proposals{Labels: []string{"base-image"}, CoolDown: 7 * 24 * time.Hour, PushesPerHour: 2}
 	want := &Catalog{
 		File: "testdata/full/catalog.toml", SHA256: got.SHA256, Dir: dir, Organization: "Acme",
 		Registry: Registry{Address: "registry.example.com/platform", Insecure: true},
@@ -94,7 +95,7 @@ func TestLoadFull(t *testing.T) {
 			{Name: "harbor", Kind: FromHarbor, SecretEnv: "HARBOR_HOOK", Line: 104},
 			{Name: "packages", Kind: FromGHCR, SecretFile: filepath.Join(dir, "secrets/packages"), Line: 109},
 		},
-		Rollout: Rollout{RetryAfter: 5 * time.Minute},
+		Rollout: Rollout{RetryAfter: 5 * time.Minute}, Proposals: usual,
 		Workers: []Worker{{
 			Name: "near", Address: "unix:///run/buildkit/buildkitd.sock", Parallel: 4, Line: 114,
 		}, {
@@ -150,11 +151,11 @@ func TestLoadFull(t *testing.T) {
 			Reproducible: true, Memory: 1 << 30, CPUs: 4, Timeout: 2 * time.Hour, Network: "none", RecordNetwork: ptr(false),
 		}},
 		Applications: []Application{{
-			Name: "web", Repository: "acme/web", Branch: "main", Strategy: PullRequest, Line: 60,
+			Name: "web", Repository: "acme/web", Branch: "main", Strategy: PullRequest, Line: 60, Proposals: usual,
 			Images: []ApplicationImage{{Name: "web", Image: "registry.example.com/apps/web:main", Dockerfile: "Dockerfile", Line: 63}},
 		}, {
 			Name: "shop", Repository: "acme/shop", Branch: "trunk", Strategy: Dispatch, Event: "rebuilder", Workflow: "build.yml",
-			Owner: "shop", Labels: map[string]string{"pci": "yes"}, Line: 65,
+			Owner: "shop", Labels: map[string]string{"pci": "yes"}, Line: 65, Proposals: usual,
 			Images: []ApplicationImage{{
 				Name: "shop/api", Image: "registry.example.com/apps/shop/api:main", Dockerfile: "api/Dockerfile",
 				Target: "final", Args: map[string]string{"BASE": "x"}, Line: 73,
@@ -162,7 +163,7 @@ func TestLoadFull(t *testing.T) {
 				Name: "shop/front", Image: "registry.example.com/apps/shop/web:main", Dockerfile: "Dockerfile", Line: 78,
 			}},
 		}, {
-			Name: "batch", Repository: "acme/batch", Branch: "main", Strategy: Dispatch, Event: "base-moved", Line: 82,
+			Name: "batch", Repository: "acme/batch", Proposals: usual, Branch: "main", Strategy: Dispatch, Event: "base-moved", Line: 82,
 			Images: []ApplicationImage{{
 				Name: "batch", Image: "registry.example.com/apps/batch:main", Dockerfile: "docker/Dockerfile",
 				Target: "run", Args: map[string]string{"A": "1"}, Line: 85,

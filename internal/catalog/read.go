@@ -35,6 +35,7 @@ func (r *reader) read() {
 	c.Refresh = r.refresh(t.section("refresh"))
 	c.Rollout = r.rollout(t.section("rollout"))
 	c.Signing = r.signing(t.section("signing"))
+	c.Proposals = r.usualProposals(t.section("proposals"))
 	for _, s := range t.sections("webhook") {
 		c.Webhooks = append(c.Webhooks, r.webhook(s))
 	}
@@ -351,6 +352,7 @@ func (r *reader) application(t *table) Application {
 	a.Owner = t.text("owner")
 	a.Labels = t.texts("labels")
 	a.Files = r.pinned(t)
+	a.Proposals = r.ofApplication(t)
 	r.claimName(t, "name", a.Name, a.Line)
 	a.Images = r.images(t, a.Name)
 	t.end()
