@@ -293,6 +293,7 @@ type Strategy string
 const (
 	PullRequest Strategy = "pull-request" // pin the new digest by a pull request
 	Dispatch    Strategy = "dispatch"     // start the application's own CI
+	RebuildByUs Strategy = "rebuild"      // build its repository on the new base and push its reference
 	Observe     Strategy = "observe"      // only watch and report
 )
 

@@ -29,6 +29,9 @@ func (j *Judge) Candidate(ctx context.Context, b catalog.Base, digest, before st
 		return nil, err
 	}
 	subject := policy.Subject{Image: b.Name, Kind: string(graph.Base)}
+	if b.Context == "" { // an application's image that we build
+		subject.Kind = string(graph.Application)
+	}
 	on := basis(hash, j.world(), subject)
 	var old *inventory.Inventory
 	var was *Sheet

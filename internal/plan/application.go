@@ -54,8 +54,11 @@ func (m *maker) application(name string) {
 }
 
 func action(a Application) Action {
-	if a.Strategy == string(catalog.Dispatch) {
+	switch catalog.Strategy(a.Strategy) {
+	case catalog.Dispatch:
 		return Dispatch
+	case catalog.RebuildByUs:
+		return Rebuild
 	}
 	return PullRequest
 }
@@ -95,6 +98,11 @@ func behind(a Application, r Reference, b Base) string {
 	switch {
 	case stands:
 		return "" // the layers prove it, whatever the recipe says
+	case a.Strategy == string(catalog.RebuildByUs) && r.Kind != graph.Inherits:
+		if a.Attempt != nil {
+			return "could not be built on the newest digest of"
+		}
+		return "" // what is copied is built along, whatever the recipe pins, and proven by nothing
 	case r.Pinned.Hex != "" && r.Pinned != b.Digest:
 		return "pins an older digest of"
 	case r.Kind == Runs && r.Pinned.Hex == "":
@@ -154,7 +162,11 @@ func (m *maker) held(s Step, a Application) (NotDone, bool) {
 	wants := m.wants[a.Application]
 	if len(s.Parents) == 0 {
 		if t := a.Attempt; t != nil && m.now.Before(t.Next) {
-			return NotDone{Reason: fmt.Sprintf("it could not be told, tried %s: %s", times(t.Tries), t.Reason), Since: t.At, Next: t.Next, Who: owner}, true
+			verb := "told"
+			if s.Action == Rebuild {
+				verb = "built"
+			}
+			return NotDone{Reason: fmt.Sprintf("it could not be %s, tried %s: %s", verb, times(t.Tries), t.Reason), Since: t.At, Next: t.Next, Who: owner}, true
 		}
 		if t := a.Told; t != nil && maps.Equal(t.Wants, wants) {
 			return NotDone{Reason: told(a), Since: t.Since, Who: owner}, true

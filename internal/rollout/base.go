@@ -9,7 +9,6 @@ import (
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"rebuilder/internal/catalog"
 	"rebuilder/internal/durable"
 	"rebuilder/internal/graph"
 	"rebuilder/internal/inventory"
@@ -66,6 +65,11 @@ func (r *Runner) failed(ctx dbos.Context, t Turn, in inputs, f *failure, err err
 	}
 	if in.Key != "" && f.State != store.Skipped {
 		if _, err := durable.Transaction(ctx, r.engine, "remember", func(ctx context.Context, q store.Querier) (bool, error) {
+			if in.Tell != "" {
+				if err := r.rememberFailure(ctx, q, t.Image, inputs{Key: in.Tell}, f); err != nil {
+					return true, err
+				}
+			}
 			if err := r.rememberFailure(ctx, q, t.Image, in, f); err != nil || f.State != store.Unchanged && f.State != store.NotTaken {
 				return true, err
 			}
@@ -113,12 +117,17 @@ type inputs struct {
 	Before    string // image on the channel now, by the digest of its manifest; empty when none
 	Channel   string // what the channel itself points to, which is an index when somebody else pushed one
 	Step      plan.Step
+	// Of an application: what it is built from, "acme/web@<commit>", and what a failure is remembered by besides.
+	Source, Tell string
 }
 
 func (r *Runner) inputs(ctx context.Context, t Turn) (inputs, error) {
 	b, f := r.base(t.Image)
 	if f != nil {
 		return inputs{}, f
+	}
+	if b.Context == "" { // an application's image
+		return r.ownInputs(ctx, t, b)
 	}
 	n, err := store.GetNode(ctx, r.store.Q(), t.Rollout, t.Image)
 	if err != nil {
@@ -181,12 +190,12 @@ func (r *Runner) lookInside(ctx context.Context, t Turn, in inputs, digest strin
 	if f != nil {
 		return look{}, f
 	}
-	inv, err := r.facts.Inventory(ctx, t.Image, b.Image+"@"+digest, b.Platform)
+	inv, err := r.facts.Inventory(ctx, t.Image, b.Image+"@"+digest, in.Platform)
 	if err != nil {
 		return look{}, err
 	}
 	var l look
-	if l.Proven, err = r.stands(ctx, b, in, inv); err != nil {
+	if l.Proven, err = r.stands(ctx, in, inv); err != nil {
 		return l, err
 	}
 	if !l.Proven {
@@ -201,7 +210,7 @@ func (r *Runner) lookInside(ctx context.Context, t Turn, in inputs, digest strin
 			return r.remember(ctx, q, t.Image, in, store.Done, "", digest)
 		})
 	}
-	old, err := r.facts.Inventory(ctx, t.Image, b.Image+"@"+in.Before, b.Platform)
+	old, err := r.facts.Inventory(ctx, t.Image, b.Image+"@"+in.Before, in.Platform)
 	if err != nil {
 		return l, err
 	}
@@ -215,13 +224,13 @@ func (r *Runner) lookInside(ctx context.Context, t Turn, in inputs, digest strin
 }
 
 // stands proves by layers that the new image stands on the parent that it was to inherit from.
-func (r *Runner) stands(ctx context.Context, b catalog.Base, in inputs, inv *inventory.Inventory) (bool, error) {
+func (r *Runner) stands(ctx context.Context, in inputs, inv *inventory.Inventory) (bool, error) {
 	for _, p := range in.Parents {
 		if p.Kind != graph.Inherits {
 			continue
 		}
 		repo, _, _ := strings.Cut(p.Reference, "@")
-		parent, err := r.facts.Inventory(ctx, p.Name, repo+"@"+p.Digest.String(), b.Platform)
+		parent, err := r.facts.Inventory(ctx, p.Name, repo+"@"+p.Digest.String(), in.Platform)
 		if err != nil {
 			return false, err
 		}

@@ -33,13 +33,14 @@ type order struct {
 	Turn   Turn
 	Inputs plan.Inputs
 	Key    string
+	Source string // of an application
 }
 
 // build hands the build to the builder, which has a line of its own, and waits for it. It is a workflow of its own and on
 // no queue: nobody has to find it first, and its end is known at once.
 func (r *Runner) build(ctx dbos.Context, t Turn, in inputs) (made, *failure, error) {
 	r.hold()
-	h, err := dbos.RunWorkflow(ctx, r.Build, order{t, in.Inputs, in.Key}, dbos.WithWorkflowID(t.ID()+"/build"))
+	h, err := dbos.RunWorkflow(ctx, r.Build, order{t, in.Inputs, in.Key, in.Source}, dbos.WithWorkflowID(t.ID()+"/build"))
 	if err != nil {
 		return made{}, nil, err
 	}
@@ -63,13 +64,13 @@ func (r *Runner) buildOnce(ctx context.Context, o order) (made, error) {
 	if m, ok, err := r.reuse(ctx, o); err != nil || ok {
 		return m, err
 	}
-	req, err := r.request(b, o)
+	req, err := r.request(ctx, b, o)
 	if err != nil {
 		return made{}, fail(err.Error())
 	}
 	id := jobID("b", o.Turn, o.Turn.Image)
 	rec := store.Build{ID: id, Rollout: o.Turn.Rollout, Image: o.Turn.Image, Key: o.Key, State: "running", Started: r.cfg.Now().UnixMilli(), Log: r.logPath(id),
-		Detail: store.BuildDetail{Recipe: o.Inputs.Recipe, State: o.Inputs.State, Parents: parents(o.Inputs), Platform: b.Platform, Args: b.Args, Secrets: slices.Sorted(maps.Keys(b.Secrets))}}
+		Detail: store.BuildDetail{Recipe: o.Inputs.Recipe, State: o.Inputs.State, Parents: parents(o.Inputs), Source: o.Source, Platform: o.Inputs.Platform, Args: b.Args, Secrets: slices.Sorted(maps.Keys(b.Secrets))}}
 	if err := store.SaveBuild(ctx, r.store.Q(), rec); err != nil {
 		return made{}, err
 	}
@@ -111,7 +112,10 @@ func blamed(e *build.Error) string {
 }
 
 // request is what the builder is asked for.
-func (r *Runner) request(b catalog.Base, o order) (build.Request, error) {
+func (r *Runner) request(ctx context.Context, b catalog.Base, o order) (build.Request, error) {
+	if o.Source != "" {
+		return r.ownRequest(ctx, b, o)
+	}
 	c := r.catalog()
 	req := build.Request{
 		Image: b.Name, Dir: b.Context, Dockerfile: b.Dockerfile, Target: b.Target, Args: b.Args, Platform: b.Platform, Labels: b.Labels,

@@ -50,6 +50,7 @@ func (r *Runner) judge(ctx context.Context, t Turn, in inputs, digest string) (*
 	if f != nil {
 		return nil, f
 	}
+	b.Platform = in.Platform
 	v, err := r.cfg.Gates.Judge.Candidate(ctx, b, digest, in.Before)
 	if err != nil {
 		return nil, err
@@ -99,7 +100,7 @@ func (r *Runner) test(ctx context.Context, t Turn, in inputs, digest string) (*s
 	}
 	defer log.Close()
 	rep, err := r.cfg.Gates.Tester.Test(ctx, imagetest.Request{
-		ID: fmt.Sprintf("%s-%d", testID(t), r.cfg.Now().UnixMilli()), Image: b.Name, Reference: b.Image + "@" + digest, Platform: b.Platform,
+		ID: fmt.Sprintf("%s-%d", testID(t), r.cfg.Now().UnixMilli()), Image: b.Name, Reference: b.Image + "@" + digest, Platform: in.Platform,
 		Suites: suites, Memory: limits.Memory, CPUs: limits.CPUs, Affinity: affinity(in.Inputs), Log: log,
 	})
 	if err != nil {
@@ -174,11 +175,12 @@ func readBounded(file string, most int64) ([]byte, error) {
 func testID(t Turn) string { return jobID("t", t, t.Image) }
 
 // attach puts the documents beside the digest before the channel moves to it.
-func (r *Runner) attach(ctx context.Context, t Turn, made made) (bool, error) {
+func (r *Runner) attach(ctx context.Context, t Turn, in inputs, made made) (bool, error) {
 	b, f := r.base(t.Image)
 	if f != nil {
 		return false, f
 	}
+	b.Platform = in.Platform
 	var provenance []byte
 	if made.Build != "" {
 		var err error
@@ -233,6 +235,6 @@ func (r *Runner) gates(ctx dbos.Context, t Turn, in inputs, made made) (ev store
 		return ev, nil, nil
 	}
 	gate = store.GateDocuments
-	_, f, err = step(r, ctx, "attach", func(ctx context.Context) (bool, error) { return r.attach(ctx, t, made) })
+	_, f, err = step(r, ctx, "attach", func(ctx context.Context) (bool, error) { return r.attach(ctx, t, in, made) })
 	return ev, f, err
 }

@@ -231,7 +231,7 @@ func (r *Runner) Resume(ctx context.Context) error {
 	}
 	for _, n := range live {
 		if n.State == store.Waiting && n.Waiting == 0 {
-			if err := r.run(r.engine.DBOS(), Turn{n.Rollout, n.Image, n.Kind, n.Attempt}); err != nil {
+			if err := r.run(r.engine.DBOS(), turnOf(n)); err != nil {
 				return err
 			}
 		}
@@ -251,7 +251,7 @@ func (r *Runner) stranded(ctx context.Context, live []store.Node) ([]store.Node,
 		if n.State == store.Telling && n.Detail.Key != "" {
 			continue // told: its workflow ended as it should
 		}
-		id := Turn{n.Rollout, n.Image, n.Kind, n.Attempt}.ID()
+		id := turnOf(n).ID()
 		byID[id] = i
 		ids = append(ids, id)
 	}
@@ -305,8 +305,16 @@ func (r *Runner) again(ctx context.Context, n *store.Node, reason string) error 
 type Turn struct {
 	Rollout string
 	Image   string
-	Kind    string
+	Kind    string // whose way it takes: that of a base, or of an application that is told
 	Attempt int
+}
+
+func turnOf(n store.Node) Turn {
+	kind := graph.Application
+	if builtByUs(n) {
+		kind = graph.Base
+	}
+	return Turn{n.Rollout, n.Image, string(kind), n.Attempt}
 }
 
 // ID is the workflow's id: a turn is taken once.

@@ -172,7 +172,7 @@ func (r *Runner) release(ctx context.Context, q store.Querier, m store.Move) ([]
 		if err != nil {
 			return nil, err
 		}
-		ready = append(ready, Turn{m.Rollout, name, n.Kind, n.Attempt})
+		ready = append(ready, turnOf(n))
 	}
 	return ready, store.Finish(ctx, q, m.Rollout, m.At)
 }
@@ -182,6 +182,9 @@ func (r *Runner) base(name string) (catalog.Base, *failure) {
 		if b.Name == name {
 			return b, nil
 		}
+	}
+	if b, ok := r.own(name); ok {
+		return b, nil
 	}
 	return catalog.Base{}, &failure{State: store.Skipped, Reason: "no longer in the catalog"}
 }

@@ -24,7 +24,7 @@ const (
 // next lists what may follow what. Everything else is a bug, and refused.
 var next = map[NodeState][]NodeState{
 	Waiting:   {Building, Telling, Skipped, Failed, Unchanged, Blocked, Done},
-	Building:  {Waiting, Testing, Scanning, Failed, Skipped, Unchanged, NotTaken},
+	Building:  {Waiting, Testing, Scanning, Failed, Skipped, Blocked, Unchanged, NotTaken},
 	Testing:   {Waiting, Scanning, Promoting, Failed, Skipped, Blocked},
 	Scanning:  {Waiting, Testing, Promoting, Failed, Skipped, Blocked, Unchanged, NotTaken},
 	Promoting: {Waiting, Done, Failed, Skipped, Blocked, Quarantined},
