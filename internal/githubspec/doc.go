@@ -1,7 +1,7 @@
 // Package githubspec judges HTTP traffic by GitHub's own OpenAPI description, requests and responses alike. It is for
 // tests only: production code does not import it.
 //
-//	spec, err := githubspec.GitHub()          // or GHES()
+//	spec, err := githubspec.GitHub()          // or GHES(), or Next()
 //	record := githubspec.NewRecord(spec)
 //	client := record.Transport(http.DefaultTransport) // under a client
 //	server := record.Handler(forge)                   // or in front of a server

@@ -17,6 +17,17 @@ func override(doc *openapi3.T) error {
 		return fmt.Errorf("githubspec: the description has no pull-request-simple: is operations.txt complete?")
 	}
 	simple.Value.Properties["labels"].Value.Items.Value.Properties["description"].Value.Nullable = true
+
+	// The list of an App's installations joins the two kinds of accounts by allOf, a user that is an enterprise as well; a
+	// single installation of the same description has anyOf, and no account is both.
+	list := doc.Paths.Value("/app/installations")
+	if list == nil {
+		return fmt.Errorf("githubspec: the description has no /app/installations: is operations.txt complete?")
+	}
+	account := list.Get.Responses.Status(http.StatusOK).Value.Content.Get("application/json").Schema.Value.Items.Value.Properties["account"].Value
+	if len(account.AllOf) > 1 {
+		account.AnyOf, account.AllOf = account.AllOf, nil
+	}
 	return nil
 }
 

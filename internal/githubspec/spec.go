@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
 )
@@ -19,6 +20,9 @@ var githubDescription []byte
 
 //go:embed ghes.json.gz
 var ghesDescription []byte
+
+//go:embed next.json.gz
+var nextDescription []byte
 
 // webhooks are kept below this path, which no API has.
 const webhooks = "/x-webhooks/"
@@ -37,11 +41,24 @@ type route struct {
 	item     *openapi3.PathItem
 }
 
+var (
+	loadGitHub = sync.OnceValues(func() (*Spec, error) { return load(githubDescription) })
+	loadGHES   = sync.OnceValues(func() (*Spec, error) { return load(ghesDescription) })
+	loadNext   = sync.OnceValues(func() (*Spec, error) { return load(nextDescription) })
+)
+
 // GitHub returns the description of github.com.
-func GitHub() (*Spec, error) { return load(githubDescription) }
+func GitHub() (*Spec, error) { return loadGitHub() }
 
 // GHES returns the description of GitHub Enterprise Server 3.17.
-func GHES() (*Spec, error) { return load(ghesDescription) }
+func GHES() (*Spec, error) { return loadGHES() }
+
+// NextVersion is the API's version that Next describes.
+const NextVersion = "2026-03-10"
+
+// Next returns the description of github.com as it will be from NextVersion on, made by the breaking changes that
+// GitHub's description announces. An answer is only in this form where the request asks for it by X-GitHub-Api-Version.
+func Next() (*Spec, error) { return loadNext() }
 
 func load(packed []byte) (*Spec, error) {
 	unpacked, err := gzip.NewReader(bytes.NewReader(packed))

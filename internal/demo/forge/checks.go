@@ -33,27 +33,42 @@ type checkJSON struct {
 	PullRequests []object         `json:"pull_requests"`
 }
 
-func (c *call) check(k *check) checkJSON {
-	self := c.f.repoAPI(c.repo, "/check-runs/%d", k.ID)
+func (f *Forge) check(r *repository, k *check) checkJSON {
+	self, web := f.repoAPI(r, "/check-runs/%d", k.ID), f.repoWeb(r, "/runs/%d", k.ID)
+	details := k.DetailsURL
+	if details == "" {
+		details = web
+	}
 	return checkJSON{
 		ID: k.ID, NodeID: nodeID("CheckRun", k.ID), HeadSHA: k.SHA, ExternalID: k.ExternalID, URL: self,
-		HTMLURL: c.f.repoWeb(c.repo, "/runs/%d", k.ID), DetailsURL: orNull(k.DetailsURL), Status: k.Status,
+		HTMLURL: web, DetailsURL: &details, Status: k.Status,
 		Conclusion: orNull(k.Conclusion), StartedAt: stamp(k.Started), CompletedAt: stampOrNull(k.Completed),
 		Output: outputJSON{
 			Title: k.OutputTitle, Summary: k.OutputSummary, Text: k.Text, AnnotationsURL: self + "/annotations",
 		},
-		Name: k.Name, CheckSuite: map[string]int64{"id": 1}, App: c.app(), PullRequests: []object{},
+		Name: k.Name, CheckSuite: map[string]int64{"id": f.suiteID(r, k.SHA)}, App: f.ci(r), PullRequests: []object{},
 	}
 }
 
-// app is the CI's GitHub App.
-func (c *call) app() object {
+// ci is the CI's GitHub App.
+func (f *Forge) ci(r *repository) object {
 	return object{
-		"id": 1, "slug": "ci", "node_id": nodeID("App", 1), "client_id": "Iv1.ci", "owner": c.f.user(c.repo.Owner),
-		"name": "CI", "description": "", "external_url": c.f.cfg.BaseURL, "html_url": c.f.cfg.BaseURL + "/apps/ci",
-		"created_at": stamp(c.repo.Created), "updated_at": stamp(c.repo.Created), "events": []string{"push"},
+		"id": 1, "slug": "ci", "node_id": nodeID("App", 1), "client_id": "Iv1.ci", "owner": f.user(r.Owner),
+		"name": "CI", "description": "", "external_url": f.cfg.BaseURL, "html_url": f.cfg.BaseURL + "/apps/ci",
+		"created_at": stamp(r.Created), "updated_at": stamp(r.Created), "events": []string{"push"},
 		"permissions": object{"checks": "write", "metadata": "read"},
 	}
+}
+
+// suiteID returns the number of a commit's check suite.
+func (f *Forge) suiteID(r *repository, sha string) int64 {
+	if r.Suites == nil {
+		r.Suites = map[string]int64{}
+	}
+	if r.Suites[sha] == 0 {
+		r.Suites[sha] = f.state.nextID()
+	}
+	return r.Suites[sha]
 }
 
 // newCheck is what a check run's creation and update have in common; nil leaves a member as it is.
@@ -105,7 +120,8 @@ func createCheck(c *call) reply {
 	k := &check{ID: c.f.state.nextID(), SHA: in.HeadSHA, Status: "queued", Started: c.f.now()}
 	in.apply(k, c.f.now())
 	c.repo.Checks = append(c.repo.Checks, k)
-	return created(c.check(k))
+	c.checked(k, "created")
+	return created(c.f.check(c.repo, k))
 }
 
 func updateCheck(c *call) reply {
@@ -116,16 +132,45 @@ func updateCheck(c *call) reply {
 	for _, k := range c.repo.Checks {
 		if strconv.FormatInt(k.ID, 10) == c.r.PathValue("id") {
 			in.apply(k, c.f.now())
-			return ok(c.check(k))
+			c.checked(k, "")
+			return ok(c.f.check(c.repo, k))
 		}
 	}
 	return notFound()
 }
 
+// checked tells of a check that was made or ended.
+func (c *call) checked(k *check, action string) {
+	if k.Status == "completed" {
+		action = "completed"
+	}
+	if action != "" {
+		c.f.hook(c.repo, "check_run", func() any { return c.f.checkEvent(c.repo, k, action) })
+	}
+	c.f.mergeWaiting(c.ctx, c.repo)
+}
+
+func (f *Forge) checkEvent(r *repository, k *check, action string) object {
+	self := f.repoAPI(r, "/check-suites/%d", f.suiteID(r, k.SHA))
+	shown := f.check(r, k)
+	suite := object{
+		"id": f.suiteID(r, k.SHA), "node_id": nodeID("CheckSuite", f.suiteID(r, k.SHA)), "head_branch": nil, "head_sha": k.SHA, "status": k.Status,
+		"conclusion": orNull(k.Conclusion), "url": self, "before": nil, "after": k.SHA, "pull_requests": []object{}, "app": f.ci(r),
+		"created_at": stamp(k.Started), "updated_at": stamp(k.Started),
+	}
+	return object{
+		"action": action, "check_run": struct {
+			checkJSON
+			CheckSuite object `json:"check_suite"`
+		}{shown, suite},
+		"repository": f.repository(r), "organization": f.organization(r.Owner), "sender": f.user(r.Owner),
+	}
+}
+
 func listChecks(c *call, sha string) reply {
 	runs := []checkJSON{}
 	for _, k := range c.repo.latestChecks(sha, c.r.URL.Query().Get("filter") == "all") {
-		runs = append(runs, c.check(k))
+		runs = append(runs, c.f.check(c.repo, k))
 	}
 	return ok(struct {
 		TotalCount int         `json:"total_count"`
@@ -146,11 +191,23 @@ func (r *repository) latestChecks(sha string, all bool) []*check {
 	return found
 }
 
-// anyBadCheck says whether a check on the commit is not green (yet).
+// latestStatuses returns the newest status of each context on a commit.
+func (r *repository) latestStatuses(sha string) []*status {
+	var found []*status
+	seen := map[string]bool{}
+	for _, s := range slices.Backward(r.Statuses) {
+		if s.SHA == sha && !seen[s.Context] {
+			seen[s.Context] = true
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// anyBadCheck says whether a check or status on the commit is not green (yet).
 func (r *repository) anyBadCheck(sha string) bool {
-	return slices.ContainsFunc(r.latestChecks(sha, false), func(k *check) bool {
-		return !slices.Contains([]string{"success", "neutral", "skipped"}, k.Conclusion)
-	})
+	return slices.ContainsFunc(r.latestChecks(sha, false), func(k *check) bool { return outcome(k) != "success" }) ||
+		slices.ContainsFunc(r.latestStatuses(sha), func(s *status) bool { return s.State != "success" })
 }
 
 type statusJSON struct {
@@ -196,6 +253,8 @@ func createStatus(c *call) reply {
 		Creator: c.who, Description: in.Description, Created: c.f.now(),
 	}
 	c.repo.Statuses = append(c.repo.Statuses, s)
+	c.f.hook(c.repo, "status", func() any { return c.statusEvent(s) })
+	c.f.mergeWaiting(c.ctx, c.repo)
 	return created(c.status(s))
 }
 
@@ -209,15 +268,21 @@ func listStatuses(c *call, sha string) reply {
 	return page(c, all)
 }
 
+func (c *call) statusEvent(s *status) object {
+	tip, _ := c.git.commit(c.ctx, s.SHA)
+	return object{
+		"id": s.ID, "sha": s.SHA, "name": c.repo.Owner + "/" + c.repo.Name, "target_url": orNull(s.Target), "avatar_url": c.f.cfg.BaseURL + "/avatars/" + s.Creator,
+		"context": s.Context, "description": orNull(s.Description), "state": s.State, "commit": c.f.commit(c.repo, tip), "branches": []object{},
+		"created_at": stamp(s.Created), "updated_at": stamp(s.Created), "repository": c.f.repository(c.repo),
+		"organization": c.f.organization(c.repo.Owner), "sender": c.f.user(c.who),
+	}
+}
+
 // combinedStatus takes the newest status of each context: one failure fails, one pending is pending.
 func combinedStatus(c *call, sha string) reply {
-	latest, seen := []statusJSON{}, map[string]bool{}
+	latest := []statusJSON{}
 	state := "success"
-	for _, s := range slices.Backward(c.repo.Statuses) {
-		if s.SHA != sha || seen[s.Context] {
-			continue
-		}
-		seen[s.Context] = true
+	for _, s := range c.repo.latestStatuses(sha) {
 		j := c.status(s)
 		j.Creator = nil
 		latest = append(latest, j)

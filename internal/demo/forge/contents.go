@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"encoding/base64"
 	"net/http"
 	"strings"
 )
@@ -85,5 +86,75 @@ func (c *call) file(e entry, ref string) reply {
 	}
 	text := base64Lines(content)
 	j.Content, j.Encoding = &text, "base64"
-	return ok(j)
+	return reply{status: http.StatusOK, body: j, raw: content}
+}
+
+// putContents makes a commit of one file on a branch. The file's mode stays; a new file is no script.
+func putContents(c *call) reply {
+	var in struct {
+		Message, Content, SHA, Branch string
+		Author, Committer             *person
+	}
+	if bad, fine := c.decode(&in); !fine {
+		return bad
+	}
+	if in.Branch == "" {
+		in.Branch = c.repo.Default
+	}
+	path, parent := c.r.PathValue("path"), c.git.head(c.ctx, in.Branch)
+	content, err := base64.StdEncoding.DecodeString(in.Content)
+	switch {
+	case err != nil:
+		return invalid("content is not valid Base64")
+	case parent == "":
+		return fail(http.StatusNotFound, "Branch "+in.Branch+" not found")
+	}
+	if why := c.refusePush(in.Branch); why != "" {
+		return fail(http.StatusConflict, why)
+	}
+	old, _ := c.git.tree(c.ctx, parent, false, path)
+	mode := "100644"
+	switch {
+	case len(old) == 1 && in.SHA == "":
+		return invalid("Invalid request.\n\n\"sha\" wasn't supplied.")
+	case len(old) == 1 && in.SHA != old[0].SHA, len(old) == 0 && in.SHA != "":
+		return fail(http.StatusConflict, path+" does not match "+in.SHA)
+	case len(old) == 1:
+		mode = old[0].Mode
+	}
+	made := commit{Message: in.Message, Parents: []string{parent}, Author: c.f.identity(c.who)}
+	if in.Author != nil {
+		made.Author = c.dated(*in.Author)
+	}
+	made.Committer = made.Author
+	if in.Committer != nil {
+		made.Committer = c.dated(*in.Committer)
+	}
+	return c.commitFile(in.Branch, path, mode, content, made, len(old) == 1)
+}
+
+func (c *call) commitFile(branch, path, mode string, content []byte, made commit, replaced bool) reply {
+	parent := made.Parents[0]
+	blob, err := c.git.writeBlob(c.ctx, content)
+	if err == nil {
+		made.Tree, err = c.git.writeTree(c.ctx, parent+"^{tree}", []entry{{Mode: mode, SHA: blob, Path: path}})
+	}
+	var sha string
+	if err == nil {
+		sha, err = c.git.writeCommit(c.ctx, made)
+	}
+	if err == nil {
+		err = c.git.moveRef(c.ctx, "refs/heads/"+branch, sha, parent)
+	}
+	if err != nil {
+		return invalid(err.Error())
+	}
+	made.SHA = sha
+	c.f.moved(c.ctx, c.repo, move{ref: "refs/heads/" + branch, from: parent, to: sha, who: c.who})
+	shown := c.content(entry{Mode: mode, Type: "blob", SHA: blob, Path: path, Size: len(content)}, branch)
+	out := created(object{"content": shown, "commit": c.f.gitCommit(c.repo, made)})
+	if replaced {
+		out.status = http.StatusOK
+	}
+	return out
 }

@@ -44,6 +44,12 @@ func workflowDispatch(c *call) reply {
 		return invalid("you may only define up to 25 `inputs` for a `workflow_dispatch` event")
 	}
 	c.dispatched(Dispatched{Workflow: workflow, Ref: in.Ref, Payload: in.Inputs})
+	if c.r.Header.Get("X-GitHub-Api-Version") == nextVersion {
+		run := c.f.state.nextID()
+		return ok(object{
+			"workflow_run_id": run, "run_url": c.f.repoAPI(c.repo, "/actions/runs/%d", run), "html_url": c.f.repoWeb(c.repo, "/actions/runs/%d", run),
+		})
+	}
 	return noContent()
 }
 

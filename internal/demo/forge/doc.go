@@ -5,7 +5,13 @@
 // does not know (pull requests, labels, checks, users) lives in one JSON file in Config.Dir, written after each
 // change, so a forge started again on the same directory goes on where the last one was killed.
 //
-// The API answers under "" (as api.github.com does) and under "/api/v3" (as GitHub Enterprise Server does). Its shapes
+// It is as strict as GitHub where that is asked for: Apps with their installations' permissions and expiring tokens
+// (AddApp, Install), roles (SetRole), protected branches (Protect), a CI (Script), limits on a clock of the caller's
+// (Config.Now, Config.Limits), and things that go wrong (Config.Faults, Fail). GraphQL documents are held against
+// GitHub's schema and answered as far as robots and gh ask.
+//
+// The API answers under "" (as api.github.com does) and under "/api/v3" (as GitHub Enterprise Server does), GraphQL under
+// /graphql and /api/graphql. Its shapes
 // are checked in the tests against GitHub's OpenAPI description, in both directions (internal/githubspec).
 //
 //	push by git ──┐

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,6 +25,15 @@ type Config struct {
 
 	WebhookURL    string // deliveries go here; "" sends none
 	WebhookSecret string // signs them by X-Hub-Signature-256
+
+	// Now is the forge's clock; nil is the machine's. Credentials live by the machine's clock in any case.
+	Now func() time.Time
+	// Limits are held against each caller on that clock; the zero value refuses nobody.
+	Limits Limits
+	// Faults go wrong by themselves, seeded; the zero value has none. Fail adds single ones.
+	Faults Faults
+	// Asynchronous lets a pull request's mergeability be unknown until it is asked for again, as GitHub does.
+	Asynchronous bool
 
 	// OnPush is called after a branch moved, by whatever means; OnDispatch after a dispatch was accepted. Each call
 	// has a goroutine of its own, so calls may overlap and may be slow. Both may be nil.
@@ -52,8 +62,13 @@ type Forge struct {
 	mu    sync.Mutex // guards state and every change of a ref
 	state state
 
-	hooks deliveries
-	calls sync.WaitGroup
+	meters   map[string]*meter // by login
+	troubles troubles
+	hooks    deliveries
+
+	documents  []Document
+	unresolved map[string]int
+	calls      sync.WaitGroup
 }
 
 // New opens the forge in cfg.Dir, with the repositories and pull requests that an earlier one left there.
@@ -74,11 +89,19 @@ func New(cfg Config) (*Forge, error) {
 		return nil, err
 	}
 	f := &Forge{cfg: cfg, log: cfg.Log, backend: backend}
-	f.now = func() time.Time { return time.Now().UTC().Truncate(time.Second) }
+	clock := time.Now
+	if cfg.Now != nil {
+		clock = cfg.Now
+	}
+	f.now = func() time.Time { return clock().UTC().Truncate(time.Second) }
+	f.meters, f.unresolved, f.troubles = map[string]*meter{}, map[string]int{}, newTroubles(cfg.Faults)
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
 	}
-	f.hooks = deliveries{url: cfg.WebhookURL, secret: cfg.WebhookSecret, log: f.log}
+	f.hooks = deliveries{
+		url: cfg.WebhookURL, secret: cfg.WebhookSecret, log: f.log,
+		random: rand.New(rand.NewPCG(cfg.Faults.Seed, 2)), rate: cfg.Faults.Hooks,
+	}
 	if err := f.load(); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package forge_test
 
 import (
 	"context"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -23,16 +24,22 @@ type world struct {
 	client *github.Client
 	record *githubspec.Record // judges every exchange
 	dir    string
+
+	version string
 }
 
 func start(t *testing.T, dir string, tune func(*forge.Config)) *world {
 	t.Helper()
-	w := &world{t: t, dir: dir, server: httptest.NewUnstartedServer(nil)}
-	cloud, err := githubspec.GitHub()
+	return startVersion(t, dir, "", tune)
+}
+
+// startVersion starts a world whose client asks for a version of the API.
+func startVersion(t *testing.T, dir, version string, tune func(*forge.Config)) *world {
+	t.Helper()
+	w := &world{t: t, dir: dir, version: version, server: httptest.NewUnstartedServer(nil)}
+	var err error
+	w.record, err = recordOf(version)
 	w.must(err)
-	ghes, err := githubspec.GHES()
-	w.must(err)
-	w.record = githubspec.NewRecord(cloud, ghes)
 	cfg := forge.Config{Dir: dir, BaseURL: "http://" + w.server.Listener.Addr().String()}
 	if tune != nil {
 		tune(&cfg)
@@ -55,10 +62,45 @@ func start(t *testing.T, dir string, tune func(*forge.Config)) *world {
 			t.Error(f)
 		}
 	})
-	w.client = github.NewClient(w.server.Client()).WithAuthToken("secret-ci")
-	w.client, err = w.client.WithEnterpriseURLs(cfg.BaseURL, cfg.BaseURL)
-	w.must(err)
+	w.client = w.as("secret-ci")
 	return w
+}
+
+// recordOf judges by the descriptions that a version of the API has.
+func recordOf(version string) (*githubspec.Record, error) {
+	if version == githubspec.NextVersion {
+		next, err := githubspec.Next()
+		return githubspec.NewRecord(next), err
+	}
+	cloud, err := githubspec.GitHub()
+	if err != nil {
+		return nil, err
+	}
+	ghes, err := githubspec.GHES()
+	return githubspec.NewRecord(cloud, ghes), err
+}
+
+// versioned asks for a version of the API in the client's place.
+type versioned struct {
+	next    http.RoundTripper
+	version string
+}
+
+func (v versioned) RoundTrip(r *http.Request) (*http.Response, error) {
+	if v.version != "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("X-GitHub-Api-Version", v.version)
+	}
+	return v.next.RoundTrip(r)
+}
+
+// as returns a client for a token.
+func (w *world) as(token string) *github.Client {
+	w.t.Helper()
+	plain := &http.Client{Transport: versioned{w.server.Client().Transport, w.version}}
+	client, err := github.NewClient(plain).WithAuthToken(token).WithEnterpriseURLs(w.server.URL, w.server.URL)
+	w.must(err)
+	return client
 }
 
 func (w *world) must(err error) {

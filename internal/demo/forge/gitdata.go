@@ -65,7 +65,9 @@ func createRef(c *call) reply {
 		return invalid(err.Error())
 	}
 	c.f.moved(c.ctx, c.repo, move{ref: in.Ref, to: in.SHA, who: c.who})
-	return created(c.ref(in.Ref, in.SHA))
+	made := created(c.ref(in.Ref, in.SHA))
+	made.header = location(c.f.repoAPI(c.repo, "/git/%s", in.Ref))
+	return made
 }
 
 func updateRef(c *call) reply {
@@ -86,6 +88,9 @@ func updateRef(c *call) reply {
 	case !in.Force && !c.git.isAncestor(c.ctx, old, in.SHA):
 		return invalid("Update is not a fast forward")
 	}
+	if why := c.refusePush(strings.TrimPrefix(ref, "refs/heads/")); why != "" {
+		return invalid(why)
+	}
 	if old != in.SHA {
 		if err := c.git.moveRef(c.ctx, ref, in.SHA, old); err != nil {
 			return invalid(err.Error())
@@ -100,6 +105,9 @@ func deleteRef(c *call) reply {
 	old := c.git.rev(c.ctx, ref)
 	if old == "" {
 		return invalid("Reference does not exist")
+	}
+	if why := c.refusePush(strings.TrimPrefix(ref, "refs/heads/")); why != "" {
+		return invalid(why)
 	}
 	if err := c.git.moveRef(c.ctx, ref, "", old); err != nil {
 		return invalid(err.Error())

@@ -14,6 +14,9 @@ type shortBranchJSON struct {
 
 func getBranch(c *call) reply {
 	branch := c.r.PathValue("branch")
+	if name, is := strings.CutSuffix(branch, "/protection"); is {
+		return getProtection(c, name)
+	}
 	tip, err := c.git.commit(c.ctx, "refs/heads/"+branch)
 	if err != nil {
 		return notFound()
@@ -22,7 +25,8 @@ func getBranch(c *call) reply {
 	return ok(shortBranchJSON{
 		Name: branch, Commit: c.f.commit(c.repo, tip),
 		Links:      map[string]string{"self": self, "html": c.f.repoWeb(c.repo, "/tree/%s", escapePath(branch))},
-		Protection: object{"enabled": false}, ProtectionURL: self + "/protection",
+		Protected:  c.repo.Protected[branch] != nil,
+		Protection: protectionJSON(c.repo.Protected[branch]), ProtectionURL: self + "/protection",
 	})
 }
 

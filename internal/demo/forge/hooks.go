@@ -4,16 +4,18 @@ import (
 	"bytes"
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // deliveries sends webhooks one after the other, in the order things happened, without holding anybody up.
@@ -23,24 +25,48 @@ type deliveries struct {
 
 	mu      sync.Mutex
 	queue   []delivery
+	held    *delivery // overtaken by the next one
+	random  *rand.Rand
+	rate    float64
 	running bool
 	done    sync.WaitGroup
 }
 
 type delivery struct {
-	event string
-	body  []byte
+	event, id string
+	body      []byte
 }
 
 // add queues a delivery. The goroutine that sends lives only as long as there is something to send.
 func (d *deliveries) add(one delivery) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.queue = append(d.queue, one)
-	if !d.running {
+	d.queue = append(d.queue, d.astray(one)...)
+	if !d.running && len(d.queue) > 0 {
 		d.running = true
 		d.done.Go(d.drain)
 	}
+}
+
+// astray returns what is sent in the place of a delivery: itself, or as the faults have it nothing, itself twice, or the
+// next one first.
+func (d *deliveries) astray(one delivery) []delivery {
+	if d.held != nil {
+		late := *d.held
+		d.held = nil
+		return []delivery{one, late}
+	}
+	if d.rate == 0 || d.random.Float64() >= d.rate {
+		return []delivery{one}
+	}
+	switch d.random.IntN(3) {
+	case 0:
+		return nil
+	case 1:
+		return []delivery{one, one}
+	}
+	d.held = &one
+	return nil
 }
 
 func (d *deliveries) wait() { d.done.Wait() }
@@ -74,7 +100,7 @@ func (d *deliveries) send(one delivery) error {
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "GitHub-Hookshot/forge")
 	req.Header.Set("X-GitHub-Event", one.event)
-	req.Header.Set("X-GitHub-Delivery", rand.Text())
+	req.Header.Set("X-GitHub-Delivery", one.id)
 	if d.secret != "" {
 		req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
 	}
@@ -100,7 +126,7 @@ func (f *Forge) hook(r *repository, event string, document func() any) {
 		f.log.Error("webhook", "repository", r.Owner+"/"+r.Name, "event", event, "error", err)
 		return
 	}
-	f.hooks.add(delivery{event: event, body: body})
+	f.hooks.add(delivery{event: event, id: uuid.NewString(), body: body})
 }
 
 type changeJSON struct {
@@ -114,6 +140,7 @@ type pullEventJSON struct {
 	Before       string                `json:"before,omitempty"`
 	After        string                `json:"after,omitempty"`
 	Changes      map[string]changeJSON `json:"changes,omitempty"`
+	Label        *labelJSON            `json:"label,omitempty"`
 	Repository   object                `json:"repository"`
 	Organization object                `json:"organization"`
 	Sender       *userJSON             `json:"sender"`

@@ -1,6 +1,8 @@
 package forge
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 )
@@ -11,50 +13,106 @@ type mergedJSON struct {
 	Message string `json:"message"`
 }
 
-// mergePull merges by a merge commit, or squashes; a rebase is made as a squash here, since robots' pull requests have
-// one commit.
-func mergePull(c *call, p *pull) reply {
-	var in struct {
-		SHA           string
-		MergeMethod   string `json:"merge_method"`
-		CommitTitle   string `json:"commit_title"`
-		CommitMessage string `json:"commit_message"`
+// mergeRequest says how a pull request is to be merged. With a SHA, only if that is its head.
+type mergeRequest struct {
+	SHA     string
+	Method  string `json:"merge_method"`
+	Title   string `json:"commit_title"`
+	Message string `json:"commit_message"`
+}
+
+// noMerge says why a merge is refused; the zero value says that it is not.
+type noMerge struct {
+	status  int
+	message string
+}
+
+func (n noMerge) err() error {
+	if n.status == 0 {
+		return nil
 	}
+	return errors.New(n.message)
+}
+
+func mergePull(c *call, p *pull) reply {
+	var how mergeRequest
 	if len(c.in) > 0 {
-		if bad, fine := c.decode(&in); !fine {
+		if bad, fine := c.decode(&how); !fine {
 			return bad
 		}
 	}
-	if p.State != "open" {
-		return fail(http.StatusMethodNotAllowed, "Pull Request is not mergeable")
+	sha, why := c.f.merge(c.ctx, c.repo, p, how, c.who)
+	if why.status != 0 {
+		return fail(why.status, why.message)
 	}
-	head, base := c.f.heads(c.ctx, c.repo, p)
-	if in.SHA != "" && in.SHA != head {
-		return fail(http.StatusConflict, "Head branch was modified. Review and try the merge again.")
+	return ok(mergedJSON{SHA: sha, Merged: true, Message: "Pull Request successfully merged"})
+}
+
+// merge merges by a merge commit, or squashes; a rebase is made as a squash here, since robots' pull requests have one
+// commit.
+func (f *Forge) merge(ctx context.Context, r *repository, p *pull, how mergeRequest, who string) (string, noMerge) {
+	git := f.git(r)
+	head, base := f.heads(ctx, r, p)
+	if why := f.refuseMerge(ctx, r, p, how.SHA); why.status != 0 {
+		return "", why
 	}
-	tree, clean := c.git.mergeTree(c.ctx, base, head)
+	tree, clean := git.mergeTree(ctx, base, head)
 	if !clean {
-		return fail(http.StatusMethodNotAllowed, "Pull Request is not mergeable")
+		return "", noMerge{http.StatusMethodNotAllowed, "Pull Request is not mergeable"}
 	}
-	made := commit{Tree: tree, Parents: []string{base}, Author: c.f.identity(c.who), Committer: c.f.identity(c.who)}
+	made := how.commit(r, p)
+	made.Tree, made.Parents, made.Author, made.Committer = tree, []string{base}, f.identity(who), f.identity(who)
 	made.Committer.Name, made.Committer.Email = "GitHub", "noreply@github.com"
-	made.Message = fmt.Sprintf("%s (#%d)", p.Title, p.Number)
-	if in.MergeMethod == "" || in.MergeMethod == "merge" {
+	if how.merges() {
 		made.Parents = append(made.Parents, head)
-		made.Message = fmt.Sprintf("Merge pull request #%d from %s/%s\n\n%s", p.Number, c.repo.Owner, p.Head, p.Title)
 	}
-	if in.CommitTitle != "" {
-		made.Message = in.CommitTitle + "\n\n" + in.CommitMessage
-	}
-	sha, err := c.git.writeCommit(c.ctx, made)
+	sha, err := git.writeCommit(ctx, made)
 	if err == nil {
-		err = c.git.moveRef(c.ctx, "refs/heads/"+p.Base, sha, base)
+		err = git.moveRef(ctx, "refs/heads/"+p.Base, sha, base)
 	}
 	if err != nil {
-		return fail(http.StatusMethodNotAllowed, err.Error())
+		return "", noMerge{http.StatusMethodNotAllowed, err.Error()}
 	}
-	p.HeadSHA, p.BaseSHA, p.MergeSHA, p.MergedBy = head, base, sha, c.who
-	c.f.closePull(c.ctx, c.repo, p, c.who, true)
-	c.f.moved(c.ctx, c.repo, move{ref: "refs/heads/" + p.Base, from: base, to: sha, who: c.who})
-	return ok(mergedJSON{SHA: sha, Merged: true, Message: "Pull Request successfully merged"})
+	p.HeadSHA, p.BaseSHA, p.MergeSHA, p.MergedBy, p.Auto = head, base, sha, who, nil
+	f.closePull(ctx, r, p, who, true)
+	f.moved(ctx, r, move{ref: "refs/heads/" + p.Base, from: base, to: sha, who: who})
+	return sha, noMerge{}
+}
+
+func (how mergeRequest) merges() bool { return how.Method == "" || how.Method == "merge" }
+
+// commit is the merge's commit, as far as it is words.
+func (how mergeRequest) commit(r *repository, p *pull) commit {
+	switch {
+	case how.Title != "":
+		return commit{Message: how.Title + "\n\n" + how.Message}
+	case how.merges():
+		return commit{Message: fmt.Sprintf("Merge pull request #%d from %s/%s\n\n%s", p.Number, r.Owner, p.Head, p.Title)}
+	}
+	return commit{Message: fmt.Sprintf("%s (#%d)", p.Title, p.Number)}
+}
+
+// refuseMerge holds a pull request against its state and its branch's protection.
+func (f *Forge) refuseMerge(ctx context.Context, r *repository, p *pull, sha string) noMerge {
+	not := func(why string) noMerge { return noMerge{http.StatusMethodNotAllowed, why} }
+	head, base := f.heads(ctx, r, p)
+	switch {
+	case p.State != "open":
+		return not("Pull Request is not mergeable")
+	case sha != "" && sha != head:
+		return noMerge{http.StatusConflict, "Head branch was modified. Review and try the merge again."}
+	case p.Draft:
+		return not("Pull Request is still a draft")
+	}
+	protection := r.Protected[p.Base]
+	if protection == nil {
+		return noMerge{}
+	}
+	if why := protection.missing(r, p, head); why != "" {
+		return not(why)
+	}
+	if protection.UpToDate && !f.git(r).isAncestor(ctx, base, head) {
+		return not("Head branch is out of date. Review and try the merge again.")
+	}
+	return noMerge{}
 }

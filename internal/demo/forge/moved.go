@@ -17,6 +17,7 @@ func (f *Forge) moved(ctx context.Context, r *repository, m move) {
 	if !isBranch {
 		return
 	}
+	f.runJobs(r, m)
 	for _, p := range r.newestFirst() {
 		if p.State != "open" {
 			continue
@@ -42,6 +43,7 @@ func (f *Forge) headMoved(ctx context.Context, r *repository, p *pull, m move) {
 		return
 	}
 	p.HeadSHA, p.Updated = m.to, f.now()
+	f.dismissStale(r, p)
 	f.hook(r, "pull_request", func() any {
 		event := f.pullEvent(ctx, r, p, "synchronize", m.who)
 		event.Before, event.After = m.from, m.to

@@ -31,8 +31,7 @@ func (f *Forge) AddPackage(owner, name string) error {
 	return f.save()
 }
 
-// RenameRepository gives a repository another name; its number stays. The old name is free then: GitHub would lead on from
-// it, this forge does not.
+// RenameRepository gives a repository another name; its number stays, and the old name leads on to it.
 func (f *Forge) RenameRepository(owner, name, to string) error {
 	return f.change(owner, name, func(r *repository) error {
 		if !repositoryName.MatchString(to) || f.state.Repositories[owner+"/"+to] != nil {
@@ -42,6 +41,10 @@ func (f *Forge) RenameRepository(owner, name, to string) error {
 		delete(f.state.Repositories, owner+"/"+name)
 		r.Name = to
 		f.state.Repositories[owner+"/"+to] = r
+		if f.state.Renamed == nil {
+			f.state.Renamed = map[string]int64{}
+		}
+		f.state.Renamed[owner+"/"+name] = r.ID
 		return os.Rename(was, f.git(r).dir)
 	})
 }
@@ -54,9 +57,14 @@ func (f *Forge) RemoveRepository(owner, name string) error {
 	})
 }
 
-// ArchiveRepository makes a repository read-only in what it says of itself; pushes are not refused.
+// ArchiveRepository makes a repository read-only.
 func (f *Forge) ArchiveRepository(owner, name string) error {
 	return f.change(owner, name, func(r *repository) error { r.Archived = true; return nil })
+}
+
+// DisableRepository blocks a repository, as GitHub does where it must.
+func (f *Forge) DisableRepository(owner, name string) error {
+	return f.change(owner, name, func(r *repository) error { r.Disabled = true; return nil })
 }
 
 func (f *Forge) change(owner, name string, do func(*repository) error) error {

@@ -2,6 +2,7 @@ package forge
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 )
@@ -43,28 +44,57 @@ func (c *call) matches(p *pull, head, base string) bool {
 	return !strings.Contains(head, ":") || head == c.repo.Owner+":"+p.Head
 }
 
+// newPull is what a pull request is opened with.
+type newPull struct {
+	Title, Body, Head, Base string
+	Draft                   bool
+	MaintainerCanModify     bool `json:"maintainer_can_modify"`
+}
+
+// maxText bounds titles and bodies as GitHub does.
+const maxText = 65536
+
 func createPull(c *call) reply {
-	var in struct {
-		Title, Body, Head, Base string
-		MaintainerCanModify     bool `json:"maintainer_can_modify"`
-	}
+	var in newPull
 	if bad, fine := c.decode(&in); !fine {
 		return bad
 	}
-	in.Head = strings.TrimPrefix(in.Head, c.repo.Owner+":")
-	if refused, is := c.refusePull(in.Head, in.Base); is {
+	p, refused, is := c.open(in)
+	if is {
 		return refused
 	}
-	now := c.f.now()
-	c.repo.LastNumber++
+	made := created(c.f.fullPull(c.ctx, c.repo, p))
+	made.header = location(c.f.repoAPI(c.repo, "/pulls/%d", p.Number))
+	return made
+}
+
+// location is the header that leads to what was made.
+func location(to string) http.Header { return http.Header{"Location": {to}} }
+
+func (c *call) open(in newPull) (*pull, reply, bool) {
+	in.Head = strings.TrimPrefix(in.Head, c.repo.Owner+":")
+	if refused, is := c.refusePull(in.Head, in.Base); is {
+		return nil, refused, true
+	}
+	if len(in.Body) > maxText {
+		return nil, invalid("Validation Failed", fault{Resource: "PullRequest", Field: "body", Code: "custom", Message: "body is too long (maximum is 65536 characters)"}), true
+	}
 	p := &pull{
-		ID: c.f.state.nextID(), Number: c.repo.LastNumber, Title: in.Title, Body: in.Body, Author: c.who,
-		Head: in.Head, Base: in.Base, HeadSHA: c.git.head(c.ctx, in.Head), State: "open",
-		Created: now, Updated: now, MaintainerCanModify: in.MaintainerCanModify,
+		thread: c.newThread(in.Title, in.Body), Draft: in.Draft, MaintainerCanModify: in.MaintainerCanModify,
+		Head: in.Head, Base: in.Base, HeadSHA: c.git.head(c.ctx, in.Head),
 	}
 	c.repo.Pulls[p.Number] = p
 	c.f.hook(c.repo, "pull_request", func() any { return c.f.pullEvent(c.ctx, c.repo, p, "opened", c.who) })
-	return created(c.f.fullPull(c.ctx, c.repo, p))
+	return p, reply{}, false
+}
+
+func (c *call) newThread(title, body string) thread {
+	now := c.f.now()
+	c.repo.LastNumber++
+	return thread{
+		ID: c.f.state.nextID(), Number: c.repo.LastNumber, Title: title, Body: body, Author: c.who, State: "open",
+		Created: now, Updated: now,
+	}
 }
 
 func (c *call) refusePull(head, base string) (reply, bool) {

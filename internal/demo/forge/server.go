@@ -20,13 +20,15 @@ const maxBody = 32 << 20
 
 // call is one authenticated API request.
 type call struct {
-	f    *Forge
-	r    *http.Request
-	in   []byte          // the request's body
-	ctx  context.Context // goes on when the client hangs up: a change is made whole
-	who  string
-	repo *repository
-	git  gitDir
+	f     *Forge
+	r     *http.Request
+	in    []byte          // the request's body
+	ctx   context.Context // goes on when the client hangs up: a change is made whole
+	who   string
+	app   *app   // its signature is the credential: it may ask for tokens, and little else
+	grant *grant // an installation's token is
+	repo  *repository
+	git   gitDir
 }
 
 // reply is the answer to a call. A nil body sends none.
@@ -34,6 +36,8 @@ type reply struct {
 	status int
 	body   any
 	link   string // Link header of a page
+	header http.Header
+	raw    []byte // instead of body for those who ask for the raw form
 }
 
 type handler func(*call) reply
@@ -72,11 +76,16 @@ func invalid(message string, faults ...fault) reply {
 	return fail(http.StatusUnprocessableEntity, message, faults...)
 }
 
+// commentPath stands for /issues/comments in routes: a mux cannot tell that from /issues/{number}.
+const commentPath = "/issue-comments"
+
 func (f *Forge) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	on := func(pattern string, h handler) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { f.serve(w, r, h) })
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { f.serve(w, r, pattern, h) })
 	}
+	f.appRoutes(on)
+	f.graphRoutes(on)
 	on("GET /rate_limit", rateLimit)
 	on("GET /user", currentUser)
 	f.organizationRoutes(on)
@@ -84,6 +93,7 @@ func (f *Forge) routes() *http.ServeMux {
 	repo("GET", "", getRepository)
 
 	repo("GET", "/contents/{path...}", getContents)
+	repo("PUT", "/contents/{path...}", putContents)
 	repo("GET", "/branches/{branch...}", getBranch)
 	repo("GET", "/commits", listCommits)
 	repo("GET", "/commits/{ref...}", commitsBelow)
@@ -109,10 +119,34 @@ func (f *Forge) routes() *http.ServeMux {
 	repo("GET", "/pulls/{number}/files", onPull(listPullFiles))
 	repo("PUT", "/pulls/{number}/merge", onPull(mergePull))
 
-	repo("POST", "/issues/{number}/labels", onPull(addLabels))
-	repo("GET", "/issues/{number}/labels", onPull(listLabels))
-	repo("POST", "/issues/{number}/comments", onPull(addComment))
-	repo("GET", "/issues/{number}/comments", onPull(listComments))
+	repo("GET", "/pulls/{number}/reviews", onPull(listReviews))
+	repo("POST", "/pulls/{number}/reviews", onPull(createReview))
+	repo("GET", "/pulls/{number}/requested_reviewers", onPull(listRequested))
+	repo("POST", "/pulls/{number}/requested_reviewers", onPull(requestReviewers))
+	repo("DELETE", "/pulls/{number}/requested_reviewers", onPull(removeReviewers))
+	repo("GET", "/collaborators/{username}/permission", getPermission)
+
+	repo("GET", "/issues", listIssues)
+	repo("POST", "/issues", createIssue)
+	repo("GET", "/issues/{number}", onThread(getIssue))
+	repo("PATCH", "/issues/{number}", onThread(editIssue))
+	repo("POST", "/issues/{number}/labels", onThread(addLabels))
+	repo("GET", "/issues/{number}/labels", onThread(listLabels))
+	repo("DELETE", "/issues/{number}/labels/{name}", onThread(removeLabel))
+	repo("POST", "/issues/{number}/comments", onThread(addComment))
+	repo("GET", "/issues/{number}/comments", onThread(listComments))
+	repo("GET", "/issues/{number}/reactions", onThread(listThreadReactions))
+	repo("POST", "/issues/{number}/reactions", onThread(reactToThread))
+	repo("GET", commentPath+"/{id}", onComment(getComment))
+	repo("PATCH", commentPath+"/{id}", onComment(editComment))
+	repo("DELETE", commentPath+"/{id}", onComment(deleteComment))
+	repo("GET", commentPath+"/{id}/reactions", onComment(listCommentReactions))
+	repo("POST", commentPath+"/{id}/reactions", onComment(reactToComment))
+	repo("GET", "/labels", listRepositoryLabels)
+	repo("POST", "/labels", createLabel)
+	repo("GET", "/labels/{name}", onLabel(getLabel))
+	repo("PATCH", "/labels/{name}", onLabel(editLabel))
+	repo("DELETE", "/labels/{name}", onLabel(deleteLabel))
 
 	repo("POST", "/check-runs", createCheck)
 	repo("PATCH", "/check-runs/{id}", updateCheck)
@@ -132,11 +166,37 @@ func (f *Forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if rest, ok := strings.CutPrefix(r.URL.EscapedPath(), "/api/v3"); ok && (rest == "" || rest[0] == '/') {
 		r = below(r, rest)
 	}
+	if to, ok := f.byNumber(r.URL.EscapedPath()); ok {
+		r = below(r, to)
+	}
+	if repo, comment, ok := strings.Cut(r.URL.EscapedPath(), "/issues/comments/"); ok {
+		r = below(r, repo+commentPath+"/"+comment)
+	}
 	if _, pattern := f.mux.Handler(r); pattern == "" { // GitHub has no 405
-		f.serve(w, r, func(*call) reply { return notFound() })
+		f.serve(w, r, "", func(*call) reply { return notFound() })
 		return
 	}
 	f.mux.ServeHTTP(w, r)
+}
+
+// byNumber returns the path below /repos of one below /repositories/{id}, to which renamed repositories lead on.
+func (f *Forge) byNumber(path string) (string, bool) {
+	rest, ok := strings.CutPrefix(path, "/repositories/")
+	if !ok {
+		return "", false
+	}
+	number, rest, more := strings.Cut(rest, "/")
+	if more {
+		rest = "/" + rest
+	}
+	id, _ := strconv.ParseInt(number, 10, 64)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.repositoryByID(id)
+	if r == nil {
+		return "", false
+	}
+	return "/repos/" + r.Owner + "/" + r.Name + rest, true
 }
 
 // below returns the request with another path, escapes kept.
@@ -157,44 +217,113 @@ func below(r *http.Request, escaped string) *http.Request {
 
 // serve runs one API request from its credentials to its answer. Requests are served one at a time, so what a
 // handler sees of git and of the state belongs together.
-func (f *Forge) serve(w http.ResponseWriter, r *http.Request, h handler) {
+func (f *Forge) serve(w http.ResponseWriter, r *http.Request, pattern string, h handler) {
 	in, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		http.Error(w, "request body: "+err.Error(), http.StatusRequestEntityTooLarge)
 		return
 	}
 	f.mu.Lock()
-	answer := f.answer(r, in, h)
-	var out []byte
-	if answer.body != nil {
-		out, err = json.Marshal(answer.body)
+	f.tick()
+	c := &call{f: f, r: r, in: in, ctx: context.WithoutCancel(r.Context())}
+	trouble := f.troubles.next(pattern, r)
+	answer, spared := trouble.instead(c)
+	if !spared {
+		answer = f.answer(c, pattern, h)
 	}
+	out, err := c.marshal(answer)
+	out = f.troubles.seen(trouble, r, answer.status, out)
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		err = errors.Join(err, f.save())
 	}
+	notModified := f.matches(r, answer, out)
+	if notModified && f.meters[c.who] != nil {
+		f.meters[c.who].refund()
+	}
+	limits := f.limitHeaders(c.who)
 	f.mu.Unlock()
 	if err != nil {
 		f.log.Error("forge answer", "path", r.URL.Path, "error", err)
 		http.Error(w, "internal error", http.StatusInternalServerError)
 		return
 	}
-	f.write(w, r, answer, out)
+	for name, value := range limits {
+		w.Header().Set(name, value)
+	}
+	if !trouble.spoil(w, out) {
+		f.write(w, r, answer, out, notModified)
+	}
 }
 
-func (f *Forge) answer(r *http.Request, in []byte, h handler) reply {
-	c := &call{f: f, r: r, in: in, ctx: context.WithoutCancel(r.Context())}
-	c.who = f.state.Tokens[bearer(r)]
-	if c.who == "" {
-		return fail(http.StatusUnauthorized, "Bad credentials")
+func (f *Forge) answer(c *call, pattern string, h handler) reply {
+	if refused, fine := c.identify(); !fine {
+		return refused
 	}
-	if owner := r.PathValue("owner"); owner != "" {
-		c.repo = f.state.Repositories[owner+"/"+r.PathValue("repo")]
-		if c.repo == nil {
-			return notFound()
-		}
-		c.git = f.git(c.repo)
+	if moved, is := f.findRepository(c); is {
+		return moved
 	}
+	if over, is := f.meter(c.who).take(f.cfg.Limits, f.now(), c.writes(pattern)); is {
+		return over.reply(c.who)
+	}
+	if c.r.PathValue("owner") == "" {
+		return h(c)
+	}
+	if c.repo == nil {
+		return notFound()
+	}
+	if refused, fine := c.admit(pattern); !fine {
+		return refused
+	}
+	if refused, is := c.closed(); is {
+		return refused
+	}
+	c.git = f.git(c.repo)
 	return h(c)
+}
+
+// writes says whether a request creates content. Asking for a token or by GraphQL does not.
+func (c *call) writes(pattern string) bool {
+	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead || c.app != nil {
+		return false
+	}
+	return !strings.HasSuffix(pattern, "/graphql") || strings.Contains(string(c.in), "mutation")
+}
+
+// findRepository finds the repository of the path; one that was renamed leads on to its number.
+func (f *Forge) findRepository(c *call) (reply, bool) {
+	owner, name := c.r.PathValue("owner"), c.r.PathValue("repo")
+	if owner == "" {
+		return reply{}, false
+	}
+	if c.repo = f.state.Repositories[owner+"/"+name]; c.repo != nil {
+		return reply{}, false
+	}
+	id, was := f.state.Renamed[owner+"/"+name]
+	if !was || f.repositoryByID(id) == nil {
+		return reply{}, false
+	}
+	status, prefix := http.StatusTemporaryRedirect, "/repos/"+owner+"/"+name
+	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
+		status = http.StatusMovedPermanently
+	}
+	u := *c.r.URL
+	target := f.api("/repositories/"+strconv.FormatInt(id, 10)) + strings.TrimPrefix(u.EscapedPath(), prefix)
+	if u.RawQuery != "" {
+		target += "?" + u.RawQuery
+	}
+	moved := fail(status, "Moved Permanently")
+	moved.body = object{"message": "Moved Permanently", "url": target, "documentation_url": "https://docs.github.com/rest/guides/best-practices-for-using-the-rest-api#follow-redirects"}
+	moved.header = http.Header{"Location": {target}}
+	return moved, true
+}
+
+func (f *Forge) repositoryByID(id int64) *repository {
+	for _, r := range f.state.Repositories {
+		if r.ID == id {
+			return r
+		}
+	}
+	return nil
 }
 
 // bearer returns the token of a request, "" when it has none.
@@ -207,8 +336,28 @@ func bearer(r *http.Request) string {
 	return password
 }
 
-func (f *Forge) write(w http.ResponseWriter, r *http.Request, answer reply, body []byte) {
-	f.writeLimits(w.Header())
+// marshal makes the answer's body, in the form of the API's version that the request names.
+func (c *call) marshal(answer reply) ([]byte, error) {
+	if answer.body == nil {
+		return nil, nil
+	}
+	out, err := json.Marshal(answer.body)
+	if err != nil || c.r.Header.Get("X-GitHub-Api-Version") != nextVersion {
+		return out, err
+	}
+	return inNextVersion(out)
+}
+
+// matches says whether the client has the answer already.
+func (f *Forge) matches(r *http.Request, answer reply, body []byte) bool {
+	return r.Method == http.MethodGet && answer.status == http.StatusOK && body != nil &&
+		strings.TrimPrefix(r.Header.Get("If-None-Match"), "W/") == etag(r, body)
+}
+
+func (f *Forge) write(w http.ResponseWriter, r *http.Request, answer reply, body []byte, notModified bool) {
+	for name, values := range answer.header {
+		w.Header()[name] = values
+	}
 	if answer.link != "" {
 		w.Header().Set("Link", answer.link)
 	}
@@ -216,15 +365,18 @@ func (f *Forge) write(w http.ResponseWriter, r *http.Request, answer reply, body
 		w.WriteHeader(answer.status)
 		return
 	}
-	if r.Method == http.MethodGet && answer.status == http.StatusOK {
-		tag := etag(r, body)
-		w.Header().Set("ETag", tag)
-		if strings.TrimPrefix(r.Header.Get("If-None-Match"), "W/") == tag {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
+	if answer.status == http.StatusOK || answer.status == http.StatusCreated {
+		w.Header().Set("ETag", etag(r, body))
+	}
+	if notModified {
+		w.WriteHeader(http.StatusNotModified)
+		return
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	if answer.raw != nil && strings.Contains(r.Header.Get("Accept"), ".raw") {
+		w.Header().Set("Content-Type", "application/vnd.github.v3.raw; charset=utf-8")
+		body = answer.raw
+	}
 	w.WriteHeader(answer.status)
 	_, _ = w.Write(body) // a client that hung up
 }
@@ -237,13 +389,17 @@ func etag(r *http.Request, body []byte) string {
 	return `"` + hex.EncodeToString(h.Sum(nil)) + `"`
 }
 
-func (f *Forge) writeLimits(h http.Header) {
-	h.Set("X-GitHub-Media-Type", "github.v3; format=json")
-	h.Set("X-RateLimit-Limit", "5000")
-	h.Set("X-RateLimit-Remaining", "4999")
-	h.Set("X-RateLimit-Used", "1")
-	h.Set("X-RateLimit-Resource", "core")
-	h.Set("X-RateLimit-Reset", strconv.FormatInt(f.now().Add(time.Hour).Unix(), 10))
+// limitHeaders are what every answer says. Where nothing is limited, nothing seems used.
+func (f *Forge) limitHeaders(login string) map[string]string {
+	limit, used, reset := 5000, 1, f.now().Add(time.Hour)
+	if m := f.meters[login]; m != nil && f.cfg.Limits.PerHour > 0 {
+		limit, used, reset = f.cfg.Limits.PerHour, m.used, m.begun.Add(time.Hour)
+	}
+	return map[string]string{
+		"X-GitHub-Media-Type": "github.v3; format=json", "X-RateLimit-Resource": "core",
+		"X-RateLimit-Limit": strconv.Itoa(limit), "X-RateLimit-Remaining": strconv.Itoa(max(limit-used, 0)),
+		"X-RateLimit-Used": strconv.Itoa(used), "X-RateLimit-Reset": strconv.FormatInt(reset.Unix(), 10),
+	}
 }
 
 // decode reads the request's JSON; the reply says what is wrong when it returns false.
@@ -287,7 +443,9 @@ func rateLimit(c *call) reply {
 		Remaining int   `json:"remaining"`
 		Reset     int64 `json:"reset"`
 	}
-	core := limit{5000, 1, 4999, c.f.now().Add(time.Hour).Unix()}
+	said := c.f.limitHeaders(c.who)
+	number := func(name string) int { n, _ := strconv.Atoi(said["X-RateLimit-"+name]); return n }
+	core := limit{number("Limit"), number("Used"), number("Remaining"), int64(number("Reset"))}
 	return ok(struct {
 		Resources map[string]limit `json:"resources"`
 		Rate      limit            `json:"rate"`

@@ -10,6 +10,22 @@ type branchJSON struct {
 	Repo  object    `json:"repo"`
 }
 
+type autoMergeJSON struct {
+	EnabledBy     *userJSON `json:"enabled_by"`
+	MergeMethod   string    `json:"merge_method"`
+	CommitTitle   *string   `json:"commit_title"`
+	CommitMessage *string   `json:"commit_message"`
+}
+
+func (f *Forge) autoMerge(p *pull) *autoMergeJSON {
+	if p.Auto == nil {
+		return nil
+	}
+	return &autoMergeJSON{
+		EnabledBy: f.user(p.Auto.By), MergeMethod: p.Auto.Method, CommitTitle: orNull(p.Auto.Title), CommitMessage: orNull(p.Auto.Message),
+	}
+}
+
 type hrefJSON struct {
 	Href string `json:"href"`
 }
@@ -50,7 +66,7 @@ type pullJSON struct {
 	Base               branchJSON          `json:"base"`
 	Links              map[string]hrefJSON `json:"_links"`
 	AuthorAssociation  string              `json:"author_association"`
-	AutoMerge          *string             `json:"auto_merge"`
+	AutoMerge          *autoMergeJSON      `json:"auto_merge"`
 	Draft              bool                `json:"draft"`
 }
 
@@ -83,8 +99,9 @@ func (f *Forge) pull(ctx context.Context, r *repository, p *pull) pullJSON {
 		Number: p.Number, State: p.State, Title: p.Title, User: f.user(p.Author), Body: orNull(p.Body),
 		Labels: f.labels(r, p.Labels), CreatedAt: stamp(p.Created), UpdatedAt: stamp(p.Updated),
 		ClosedAt: stampOrNull(p.Closed), MergedAt: stampOrNull(p.Merged), MergeCommitSHA: orNull(p.MergeSHA),
-		Assignees: []*userJSON{}, RequestedReviewers: []*userJSON{}, RequestedTeams: []object{},
-		Head: f.branchEnd(r, p.Head, head), Base: f.branchEnd(r, p.Base, base), AuthorAssociation: "MEMBER",
+		Assignees: []*userJSON{}, RequestedReviewers: f.users(p.Requested), RequestedTeams: []object{}, Draft: p.Draft,
+		AutoMerge: f.autoMerge(p),
+		Head:      f.branchEnd(r, p.Head, head), Base: f.branchEnd(r, p.Base, base), AuthorAssociation: "MEMBER",
 	}
 	j.Links = map[string]hrefJSON{
 		"self": {j.URL}, "html": {j.HTMLURL}, "issue": {j.IssueURL}, "comments": {j.CommentsURL},
@@ -119,16 +136,27 @@ func (f *Forge) fullPull(ctx context.Context, r *repository, p *pull) fullPullJS
 	return j
 }
 
-// mergeable says whether and why not; nil when the pull request is closed.
+// mergeable says whether and why not; nil when the pull request is closed, or nobody asked since its ends moved.
 func (f *Forge) mergeable(ctx context.Context, r *repository, p *pull) (can *bool, state string) {
 	if p.State != "open" {
 		return nil, "unknown"
 	}
 	head, base := f.heads(ctx, r, p)
+	if ends := head + ".." + base; f.cfg.Asynchronous && p.Judged != ends {
+		p.Judged = ends
+		return nil, "unknown"
+	}
 	_, clean := f.git(r).mergeTree(ctx, base, head)
+	protection := r.Protected[p.Base]
 	switch {
 	case !clean:
 		state = "dirty"
+	case p.Draft:
+		state = "draft"
+	case protection != nil && protection.missing(r, p, head) != "":
+		state = "blocked"
+	case protection != nil && protection.UpToDate && !f.git(r).isAncestor(ctx, base, head):
+		state = "behind"
 	case r.anyBadCheck(head):
 		state = "unstable"
 	default:

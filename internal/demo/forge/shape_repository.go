@@ -1,6 +1,9 @@
 package forge
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // repositoryLinks are a repository's URLs, "forks" standing for "forks_url".
 func repositoryLinks() map[string]string {
@@ -49,7 +52,7 @@ func (f *Forge) repository(r *repository) object {
 		"ssh_url": "git@" + host + ":" + r.Owner + "/" + r.Name + ".git", "svn_url": f.repoWeb(r, ""),
 		"homepage": nil, "language": nil, "mirror_url": nil, "license": nil, "topics": []string{},
 		"has_issues": true, "has_projects": false, "has_downloads": true, "has_wiki": false, "has_pages": false,
-		"has_discussions": false, "archived": r.Archived, "disabled": false, "allow_forking": true,
+		"has_discussions": false, "archived": r.Archived, "disabled": r.Disabled, "allow_forking": true,
 		"is_template": false, "web_commit_signoff_required": false, "visibility": "public",
 		"size": 1, "stargazers_count": 0, "watchers_count": 0, "watchers": 0, "forks_count": 0, "forks": 0,
 		"open_issues_count": open, "open_issues": open, "default_branch": r.Default,
@@ -58,9 +61,17 @@ func (f *Forge) repository(r *repository) object {
 
 func getRepository(c *call) reply {
 	return ok(c.f.repository(c.repo).with(object{
-		"permissions":        object{"admin": true, "maintain": true, "push": true, "triage": true, "pull": true},
+		"permissions":        roleJSON(c.viewerRole(c.repo)),
 		"allow_rebase_merge": true, "allow_squash_merge": true, "allow_merge_commit": true,
-		"allow_auto_merge": false, "allow_update_branch": true, "delete_branch_on_merge": false,
+		"allow_auto_merge": c.repo.AllowAutoMerge, "allow_update_branch": true, "delete_branch_on_merge": false,
 		"network_count": 0, "subscribers_count": 0, "organization": c.f.user(c.repo.Owner),
 	}))
+}
+
+func roleJSON(role string) object {
+	at := slices.Index(roles, role)
+	has := func(want string) bool { return at >= slices.Index(roles, want) }
+	return object{
+		"admin": has("admin"), "maintain": has("maintain"), "push": has("write"), "triage": has("triage"), "pull": has("read"),
+	}
 }

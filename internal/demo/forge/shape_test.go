@@ -1,10 +1,13 @@
 package forge_test
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -14,16 +17,21 @@ import (
 	"github.com/google/go-github/v57/github"
 )
 
-// Every operation the forge has is used once, so that start's record judges the shape of every answer.
+// Every operation the forge has is used once, in both versions of the API, so that start's record judges the shape of
+// every answer.
 func TestEveryOperationHasGitHubsShape(t *testing.T) {
-	w := start(t, t.TempDir(), nil)
-	w.walk()
-	cloud, err := githubspec.GitHub()
-	w.must(err)
-	for _, operation := range cloud.Operations() {
-		if w.record.Seen()[operation] == 0 {
-			t.Errorf("%s is in the description and was not used", operation)
-		}
+	for _, version := range []string{"", githubspec.NextVersion} {
+		t.Run("version "+version, func(t *testing.T) {
+			w := startVersion(t, t.TempDir(), version, nil)
+			w.walk()
+			cloud, err := githubspec.GitHub()
+			w.must(err)
+			for _, operation := range cloud.Operations() {
+				if w.record.Seen()[operation] == 0 {
+					t.Errorf("%s is in the description and was not used", operation)
+				}
+			}
+		})
 	}
 }
 
@@ -35,14 +43,19 @@ func (w *world) get(path string) {
 
 func (w *world) call(method, path string, body any) {
 	w.t.Helper()
+	w.callBy(w.client, method, path, body)
+}
+
+func (w *world) callBy(client *github.Client, method, path string, body any) {
+	w.t.Helper()
 	if len(path) > 1 && path[:2] == "//" {
 		path = path[2:]
 	} else {
 		path = "repos/acme/web" + path
 	}
-	req, err := w.client.NewRequest(method, path, body)
+	req, err := client.NewRequest(method, path, body)
 	w.must(err)
-	_, err = w.client.Do(w.t.Context(), req, io.Discard)
+	_, err = client.Do(w.t.Context(), req, io.Discard)
 	w.must(err)
 }
 
@@ -77,9 +90,12 @@ func (w *world) walk() {
 	w.call("POST", "/git/refs", map[string]string{"ref": "refs/heads/team/topic", "sha": base})
 	w.call("PATCH", "/git/refs/heads/team/topic", map[string]any{"sha": made.GetSHA(), "force": false})
 	w.get("/commits/team/topic")
+	w.call("PUT", "/contents/put/new.txt", map[string]string{"message": "one file", "content": "YQo=", "branch": "team/topic"})
 	w.get("/compare/main...team/topic")
 	number := w.open("team/topic").GetNumber()
 	w.review(number, made.GetSHA())
+	w.talk()
+	w.asApp()
 	opts := &github.PullRequestOptions{MergeMethod: "merge"}
 	_, _, err = w.client.PullRequests.Merge(ctx, "acme", "web", number, "", opts)
 	w.must(err)
@@ -100,6 +116,18 @@ func (w *world) review(number int, head string) {
 	w.get(issue("/labels"))
 	w.call("POST", issue("/comments"), map[string]string{"body": "hello"})
 	w.get(issue("/comments"))
+	w.must(w.forge.SetRole("acme", "web", "reader", "read"))
+	asked := map[string][]string{"reviewers": {"reader"}}
+	w.call("POST", pull("/requested_reviewers"), asked)
+	w.get(pull("/requested_reviewers"))
+	w.call("DELETE", pull("/requested_reviewers"), asked)
+	w.call("POST", pull("/reviews"), map[string]string{"event": "COMMENT", "body": "fine"})
+	w.get(pull("/reviews"))
+	w.get("/collaborators/reader/permission")
+	w.must(w.forge.Protect("acme", "web", "main", &forge.Protection{Checks: []string{"build"}, UpToDate: true}))
+	w.get("/branches/main/protection")
+	w.get("/branches/main")
+	w.must(w.forge.Protect("acme", "web", "main", nil))
 	w.get("/pulls?state=open&head=acme:team/topic&base=main")
 	for _, below := range []string{"", "/commits", "/files"} {
 		w.get(pull(below))
@@ -117,6 +145,34 @@ func (w *world) review(number int, head string) {
 	w.get("/commits/team/topic/check-runs")
 	w.get("/commits/" + head + "/status")
 	w.get("/commits/" + head + "/statuses")
+}
+
+// talk is what labels, issues, comments and reactions have.
+func (w *world) talk() {
+	w.call("POST", "/labels", map[string]string{"name": "Wait", "color": "ff0000", "description": "not yet"})
+	w.get("/labels")
+	w.get("/labels/wait")
+	w.call("PATCH", "/labels/wait", map[string]string{"new_name": "Later"})
+	w.call("POST", "/issues/1/labels", map[string][]string{"labels": {"Later"}})
+	w.call("DELETE", "/issues/1/labels/Later", nil)
+	w.call("DELETE", "/labels/Later", nil)
+	w.call("POST", "/issues", map[string]any{"title": "Dashboard", "body": "- [ ] one", "labels": []string{"Base Image"}})
+	w.get("/issues?state=all&creator=ci&labels=base%20image")
+	w.call("PATCH", "/issues/2", map[string]string{"body": "- [x] one"})
+	w.call("PATCH", "/issues/2", map[string]string{"state": "closed"})
+	w.call("PATCH", "/issues/2", map[string]string{"state": "open"})
+	w.get("/issues/2")
+	w.get("/issues/1")
+	w.call("POST", "/issues/2/reactions", map[string]string{"content": "eyes"})
+	w.get("/issues/2/reactions")
+	comment, _, err := w.client.Issues.CreateComment(w.t.Context(), "acme", "web", 2, &github.IssueComment{Body: github.String("/rebase")})
+	w.must(err)
+	at := "/issues/comments/" + strconv.FormatInt(comment.GetID(), 10)
+	w.get(at)
+	w.call("PATCH", at, map[string]string{"body": "/wait"})
+	w.call("POST", at+"/reactions", map[string]string{"content": "+1"})
+	w.get(at + "/reactions")
+	w.call("DELETE", at, nil)
 }
 
 func (w *world) dispatch() {
@@ -141,17 +197,17 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	event := github.WebHookType(req)
-	parsed, err := github.ParseWebHook(event, body)
-	if err != nil {
+	if _, err := github.ParseWebHook(event, body); err != nil {
+		r.t.Errorf("webhook %s: %v", event, err)
+	}
+	var acted struct{ Action string }
+	if err := json.Unmarshal(body, &acted); err != nil {
 		r.t.Errorf("webhook %s: %v", event, err)
 	}
 	r.record.AddWebhook(event, body)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if pr, is := parsed.(*github.PullRequestEvent); is {
-		event += " " + pr.GetAction()
-	}
-	r.events = append(r.events, event)
+	r.events = append(r.events, strings.TrimSpace(event+" "+acted.Action))
 }
 
 func TestWebhooksHaveGitHubsShape(t *testing.T) {
@@ -164,15 +220,18 @@ func TestWebhooksHaveGitHubsShape(t *testing.T) {
 	tree := w.clone()
 	w.commitFile(tree, "again", "a", []byte("a\n"))
 	w.mustGit(tree, "push", "-q", w.pushURL("secret-ci"), "again")
-	w.open("again")
+	again := w.open("again").GetNumber()
 	w.commitFile(tree, "again", "b", []byte("b\n"))
 	w.mustGit(tree, "push", "-q", w.pushURL("secret-ci"), "again")
-	w.call("PATCH", "/pulls/2", map[string]string{"state": "closed"})
-	w.call("PATCH", "/pulls/2", map[string]string{"state": "open"})
+	w.call("PATCH", "/pulls/"+strconv.Itoa(again), map[string]string{"state": "closed"})
+	w.call("PATCH", "/pulls/"+strconv.Itoa(again), map[string]string{"state": "open"})
 	w.must(w.forge.Close())
 	want := []string{
-		"push", "push", "pull_request opened", "pull_request edited", "pull_request closed", "push", "push",
-		"push", "pull_request opened", "push", "pull_request synchronize", "pull_request closed", "pull_request reopened",
+		"push", "push", "push", "pull_request opened", "pull_request edited", "pull_request labeled", "issue_comment created",
+		"pull_request_review submitted", "check_run created", "check_run completed", "status",
+		"pull_request labeled", "pull_request unlabeled", "issues labeled", "issues opened", "issues edited", "issues closed",
+		"issues reopened", "issue_comment created", "issue_comment edited", "issue_comment deleted",
+		"pull_request closed", "push", "push", "push", "pull_request opened", "push", "pull_request synchronize", "pull_request closed", "pull_request reopened",
 	}
 	if !slices.Equal(hooks.events, want) {
 		t.Errorf("got  %q\nwant %q", hooks.events, want)

@@ -43,6 +43,14 @@ func (f *Forge) user(login string) *userJSON {
 	}
 }
 
+func (f *Forge) users(logins []string) []*userJSON {
+	out := []*userJSON{}
+	for _, login := range logins {
+		out = append(out, f.user(login))
+	}
+	return out
+}
+
 type publicUserJSON struct {
 	*userJSON
 	ViewType    string  `json:"user_view_type"`

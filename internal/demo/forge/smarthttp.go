@@ -9,6 +9,7 @@ import (
 	"net/http/cgi"
 	"os"
 	"regexp"
+	"time"
 )
 
 // maxPush bounds what one push may send.
@@ -32,13 +33,17 @@ func parseGitPath(path string) (gitTarget, bool) {
 func (f *Forge) serveGit(w http.ResponseWriter, r *http.Request, target gitTarget) {
 	f.mu.Lock()
 	repo := f.state.Repositories[target.owner+"/"+target.name]
-	who := f.state.Tokens[bearer(r)]
+	pushes := target.service == "git-receive-pack" || r.URL.Query().Get("service") == "git-receive-pack"
+	who := f.gitUser(bearer(r), repo, pushes)
 	f.mu.Unlock()
 	if repo == nil {
 		http.NotFound(w, r)
 		return
 	}
-	pushes := target.service == "git-receive-pack" || r.URL.Query().Get("service") == "git-receive-pack"
+	if pushes && repo.Archived {
+		http.Error(w, "this repository was archived so it is read-only", http.StatusForbidden)
+		return
+	}
 	if pushes && who == "" {
 		w.Header().Set("WWW-Authenticate", `Basic realm="GitHub"`)
 		http.Error(w, "a push needs a token as password", http.StatusUnauthorized)
@@ -58,6 +63,22 @@ func (f *Forge) serveGit(w http.ResponseWriter, r *http.Request, target gitTarge
 		return
 	}
 	program.ServeHTTP(w, req)
+}
+
+// gitUser returns whose token it is, "" when it is not one that may push.
+func (f *Forge) gitUser(token string, r *repository, pushes bool) string {
+	if g := f.state.Grants[token]; g != nil && r != nil && time.Now().Before(g.Expires) {
+		i := f.installation(g)
+		if i == nil || !i.has(r) || !g.covers(r) || pushes && !covers(g.Permissions["contents"], "write") {
+			return ""
+		}
+		return f.state.Apps[g.App].Slug + "[bot]"
+	}
+	who := f.state.Tokens[token]
+	if who != "" && r != nil && pushes && !mayWrite(f.role(r, who)) {
+		return ""
+	}
+	return who
 }
 
 func (f *Forge) gitProgram(who string) *cgi.Handler {

@@ -19,6 +19,9 @@ type state struct {
 	Tokens       map[string]string             // token to login
 	Repositories map[string]*repository        // by "owner/name"
 	Packages     map[string][]containerPackage `json:",omitempty"` // by owner
+	Renamed      map[string]int64              `json:",omitempty"` // old "owner/name" to the repository's number
+	Apps         map[int64]*app                `json:",omitempty"`
+	Grants       map[string]*grant             `json:",omitempty"` // by token
 }
 
 type user struct {
@@ -30,29 +33,61 @@ type repository struct {
 	ID                   int64
 	Owner, Name, Default string
 	Created              time.Time
-	Pushed               time.Time // a branch or tag moved last
-	Archived             bool      `json:",omitempty"`
+	Pushed               time.Time         // a branch or tag moved last
+	Archived, Disabled   bool              `json:",omitempty"`
+	Roles                map[string]string `json:",omitempty"` // by login
 	LastNumber           int
 	Pulls                map[int]*pull
-	Labels               map[string]*label // by lower-case name
+	Issues               map[int]*issue         `json:",omitempty"`
+	Protected            map[string]*Protection `json:",omitempty"` // by branch
+	AllowAutoMerge       bool                   `json:",omitempty"`
+	Jobs                 []Job                  `json:",omitempty"`
+	Suites               map[string]int64       `json:",omitempty"` // check suites by commit
+	Labels               map[string]*label      // by lower-case name
 	Checks               []*check
 	Statuses             []*status
 }
 
-type pull struct {
+// thread is what pull requests and issues have in common; they share their numbers.
+type thread struct {
 	ID                  int64
 	Number              int
 	Title, Body, Author string
-	Head, Base          string // branches
 	State               string // open or closed
 	Created, Updated    time.Time
-	Closed, Merged      *time.Time
+	Closed              *time.Time
+	Labels              []string
+	Comments            []*comment
+	Reactions           []reaction `json:",omitempty"`
+}
+
+type issue struct{ thread }
+
+type pull struct {
+	thread
+	Head, Base string // branches
+	Draft      bool   `json:",omitempty"`
+	Merged     *time.Time
 	// HeadSHA and BaseSHA count once the pull request is closed; an open one follows its branches.
 	HeadSHA, BaseSHA    string
 	MergeSHA, MergedBy  string
 	MaintainerCanModify bool
-	Labels              []string
-	Comments            []comment
+	Reviews             []*review  `json:",omitempty"`
+	Requested           []string   `json:",omitempty"` // logins of those asked to review
+	Auto                *autoMerge `json:",omitempty"`
+	Judged              string     `json:",omitempty"` // the two ends whose mergeability is known
+}
+
+// autoMerge is the wish to be merged as soon as the branch's protection allows it.
+type autoMerge struct {
+	Method, By, Title, Message string
+	At                         time.Time
+}
+
+type review struct {
+	ID                       int64
+	Author, State, Body, SHA string // APPROVED, CHANGES_REQUESTED, COMMENTED or DISMISSED
+	Submitted                time.Time
 }
 
 type label struct {
@@ -62,9 +97,16 @@ type label struct {
 }
 
 type comment struct {
-	ID           int64
-	Author, Body string
-	Created      time.Time
+	ID               int64
+	Author, Body     string
+	Created, Updated time.Time
+	Reactions        []reaction `json:",omitempty"`
+}
+
+type reaction struct {
+	ID            int64
+	User, Content string
+	Created       time.Time
 }
 
 type check struct {
@@ -74,6 +116,8 @@ type check struct {
 	Started                          time.Time
 	Completed                        *time.Time
 	OutputTitle, OutputSummary, Text *string
+	Due                              *time.Time `json:",omitempty"` // when the scripted CI is done with it
+	Final                            string     `json:",omitempty"` // and what comes of it
 }
 
 type status struct {

@@ -2,7 +2,11 @@
 // It leaves out what no check reads (descriptions, examples, Octokit's notes) and changes nothing else; webhooks go
 // below the path /x-webhooks/. The output depends on nothing but the inputs, so it can be compared byte for byte.
 //
-//	trim OPERATIONS DESCRIPTION.json OUTPUT.json.gz
+// Next gives the description the form that its notes on breaking changes say it will have. Of a GraphQL schema only the
+// descriptions go, and what it defines twice.
+//
+//	trim [-next] OPERATIONS DESCRIPTION.json OUTPUT.json.gz
+//	trim SCHEMA.graphql OUTPUT.graphql.gz
 package main
 
 import (
@@ -10,6 +14,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -18,17 +23,28 @@ import (
 type object = map[string]any
 
 func main() {
-	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: trim OPERATIONS DESCRIPTION.json OUTPUT.json.gz")
+	next := flag.Bool("next", false, "apply the breaking changes")
+	flag.Usage = func() {
+		fmt.Fprintln(os.Stderr, "usage: trim [-next] OPERATIONS DESCRIPTION.json OUTPUT.json.gz, or trim SCHEMA.graphql OUTPUT.graphql.gz")
+	}
+	flag.Parse()
+	var err error
+	switch flag.NArg() {
+	case 2:
+		err = trimSchema(flag.Arg(0), flag.Arg(1))
+	case 3:
+		err = run(*next, flag.Arg(0), flag.Arg(1), flag.Arg(2))
+	default:
+		flag.Usage()
 		os.Exit(2)
 	}
-	if err := run(os.Args[1], os.Args[2], os.Args[3]); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "trim:", err)
 		os.Exit(1)
 	}
 }
 
-func run(operations, description, output string) error {
+func run(next bool, operations, description, output string) error {
 	wanted, err := readOperations(operations)
 	if err != nil {
 		return err
@@ -40,6 +56,11 @@ func run(operations, description, output string) error {
 	var doc object
 	if err := json.Unmarshal(data, &doc); err != nil {
 		return fmt.Errorf("%s: %w", description, err)
+	}
+	if next {
+		if err := breakingChanges(doc); err != nil {
+			return fmt.Errorf("%s: %w", description, err)
+		}
 	}
 	trimmed, err := trim(doc, wanted)
 	if err != nil {
@@ -185,18 +206,22 @@ func describe(responses object) {
 
 func unread(keyword string) bool {
 	switch keyword {
-	case "description", "summary", "example", "examples", "externalDocs", "tags", "operationId", "x-github", "x-octokit":
+	case "description", "summary", "example", "examples", "externalDocs", "tags", "operationId", "x-github", "x-octokit", breaking:
 		return true
 	}
 	return false
 }
 
-// pack compresses without a time or a name, so that the same document gives the same bytes.
+// pack and compress use no time and no name, so that the same document gives the same bytes.
 func pack(doc object) ([]byte, error) {
 	data, err := json.Marshal(doc) // sorts the members
 	if err != nil {
 		return nil, err
 	}
+	return compress(data)
+}
+
+func compress(data []byte) ([]byte, error) {
 	var out bytes.Buffer
 	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
 	if err != nil {
