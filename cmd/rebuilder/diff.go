@@ -9,7 +9,6 @@ import (
 
 	"rebuilder/internal/api"
 	"rebuilder/internal/inventory"
-	"rebuilder/internal/judge"
 	"rebuilder/internal/policy"
 )
 
@@ -103,7 +102,7 @@ func packageMark(k inventory.ChangeKind) string {
 }
 
 // setting is a value as people read it.
-func setting(s judge.Setting, value string) string {
+func setting(s inventory.Setting, value string) string {
 	if s.Name != "size" {
 		return orDash(value)
 	}

@@ -25,9 +25,9 @@ type Difference struct {
 	New       []policy.Finding `json:"new"`
 	Remaining []policy.Finding `json:"remaining,omitempty"` // as they are now
 	// Failing are those of New that the policies of After let fail.
-	Failing  []policy.Judged    `json:"failing"`
-	Packages []inventory.Change `json:"packages"`
-	Settings []judge.Setting    `json:"settings"`
+	Failing  []policy.Judged     `json:"failing"`
+	Packages []inventory.Change  `json:"packages"`
+	Settings []inventory.Setting `json:"settings"`
 }
 
 // Side is one of two images that are compared.

@@ -103,41 +103,18 @@ func (j *Judge) Digest(ctx context.Context, digest string) (*Sheet, error) {
 
 // Difference is what is another from one image to the next.
 type Difference struct {
-	Before   *Sheet             `json:"before"`
-	After    *Sheet             `json:"after"`
-	Packages []inventory.Change `json:"packages"`
-	Findings policy.Comparison  `json:"findings"`
-	Settings []Setting          `json:"settings"`
+	Before   *Sheet              `json:"before"`
+	After    *Sheet              `json:"after"`
+	Packages []inventory.Change  `json:"packages"`
+	Findings policy.Comparison   `json:"findings"`
+	Settings []inventory.Setting `json:"settings"`
 	// Same says that the two do the same thing: their fingerprints are equal.
 	Same bool `json:"same"`
-}
-
-// Setting is one line of an image's configuration, or its size, that is another.
-type Setting struct {
-	Name   string `json:"name"` // "user", "port", "size", ...
-	Before string `json:"before"`
-	After  string `json:"after"`
 }
 
 // Differ compares two images.
 func Differ(before, after *Sheet) Difference {
 	a, b := before.Inventory, after.Inventory
-	d := Difference{Before: before, After: after, Packages: inventory.Diff(a, b), Findings: policy.Compare(before.Findings(), after.Findings()), Settings: []Setting{},
-		Same: a.Fingerprint == b.Fingerprint}
-	add := func(name, x, y string) {
-		if x != y {
-			d.Settings = append(d.Settings, Setting{name, x, y})
-		}
-	}
-	add("platform", a.Platform, b.Platform)
-	add("size", fmt.Sprint(a.Size), fmt.Sprint(b.Size))
-	add("layers", fmt.Sprint(len(a.DiffIDs)), fmt.Sprint(len(b.DiffIDs)))
-	add("user", a.Config.User, b.Config.User)
-	add("entrypoint", strings.Join(a.Config.Entrypoint, " "), strings.Join(b.Config.Entrypoint, " "))
-	add("command", strings.Join(a.Config.Cmd, " "), strings.Join(b.Config.Cmd, " "))
-	add("working directory", a.Config.WorkingDir, b.Config.WorkingDir)
-	add("environment", strings.Join(a.Config.Env, " "), strings.Join(b.Config.Env, " "))
-	add("ports", strings.Join(a.Config.ExposedPorts, " "), strings.Join(b.Config.ExposedPorts, " "))
-	add("volumes", strings.Join(a.Config.Volumes, " "), strings.Join(b.Config.Volumes, " "))
-	return d
+	return Difference{Before: before, After: after, Packages: inventory.Diff(a, b), Findings: policy.Compare(before.Findings(), after.Findings()),
+		Settings: inventory.Settings(a, b), Same: a.Fingerprint == b.Fingerprint}
 }

@@ -71,8 +71,7 @@ func Summary(is, was *Sheet) *store.Verdict {
 		v.Unknown = atMost(v.Unknown)
 		return v
 	}
-	dumb := silent(is, was)
-	change := policy.Compare(heard(was, dumb), heard(is, dumb))
+	change, unknown := compare(was, is)
 	v.Compared = compared(change, was.Subject.Digest)
 	fails := map[string]bool{}
 	for _, f := range is.Verdict.Findings {
@@ -85,11 +84,7 @@ func Summary(is, was *Sheet) *store.Verdict {
 			block(v, f)
 		}
 	}
-	for _, name := range dumb {
-		if !slices.Contains(silent(is), name) {
-			v.Unknown = append(slices.Clip(v.Unknown), "what "+name+" alone finds is not compared: it could say nothing of the image before")
-		}
-	}
+	v.Unknown = append(slices.Clip(v.Unknown), unknown...)
 	v.Unknown = atMost(v.Unknown)
 	return v
 }

@@ -454,6 +454,31 @@ func TestOtherScanners(t *testing.T) {
 	}
 }
 
+func TestBetween(t *testing.T) {
+	c := newCourt(t, storetest.Open(t, storetest.SQLite(t)), rules)
+	a, b := c.image("a", "app", "1"), c.image("b", "app", "1", "2")
+	c.known[a.Digest.String()] = []policy.Finding{cve("CVE-2026-1", policy.SeverityHigh, 0)}
+	c.known[b.Digest.String()] = []policy.Finding{cve("CVE-2026-2", policy.SeverityLow, 0)}
+	got, err := c.Between(t.Context(), c.Catalog().Bases[0], a.Digest.String(), b.Digest.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := got.Findings; len(f.Fixed) != 1 || len(f.New) != 1 || f.Fixed[0].ID != "CVE-2026-1" || f.New[0].ID != "CVE-2026-2" {
+		t.Errorf("%+v", f)
+	}
+	if got.Was.Outcomes[policy.Fails] != 1 || got.Is.Outcomes[policy.Fails] != 0 {
+		t.Errorf("fails %d before, %d now", got.Was.Outcomes[policy.Fails], got.Is.Outcomes[policy.Fails])
+	}
+	for _, d := range []string{a.Digest.String(), b.Digest.String()} {
+		if _, kept, err := store.GetJudgement(t.Context(), c.Store.Q(), d); err != nil || kept {
+			t.Errorf("%s: a verdict was kept, %v", d, err)
+		}
+	}
+	if _, err := c.Between(t.Context(), c.Catalog().Bases[0], "sha256:"+strings.Repeat("f", 64), b.Digest.String()); err == nil {
+		t.Error("what was never read was judged")
+	}
+}
+
 func TestDiffer(t *testing.T) {
 	c := newCourt(t, storetest.Open(t, storetest.SQLite(t)), rules)
 	a, b := c.image("a", "app", "1"), c.image("b", "", "1", "2")

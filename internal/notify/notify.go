@@ -70,6 +70,8 @@ type Proposal struct {
 	CoolDown time.Duration
 	// NoOpen and NoPush, when not nil, are the answer in place of opening one, and of pushing to its branch.
 	NoOpen, NoPush *Held
+	// Trailers end the commit's message, for programs that read commits: "Base-Image: base/debian@sha256:...".
+	Trailers []string
 }
 
 // Held says that something is not done now, although nothing is wrong: why, and until when.

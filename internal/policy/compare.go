@@ -12,6 +12,13 @@ type Comparison struct {
 	Remaining []Finding `json:"remaining"` // as they are now
 }
 
+// Replacement is what two digests of an image are found to be when one takes the place of the other.
+type Replacement struct {
+	Was, Is  Verdict
+	Findings Comparison
+	Unknown  []string // what could not be told of the second, or not be compared, a sentence each
+}
+
 // Compare compares what was found in an image with what was found in the one before. A vulnerability remains if the same
 // advisory hits the same package, whatever its version; a secret or a rule if it is in the same file, whatever its line, as
 // often as it was there before: a second key in a file is new, be it the first or the last of them that is called so.

@@ -238,11 +238,12 @@ func (r *Runner) propose(ctx context.Context, t Turn, app catalog.Application, f
 	if len(files) == 0 { // the recipe is as wanted: only its image is missing
 		return r.proposed(ctx, n, p)
 	}
-	text, err := r.words(ctx, t, app, lines, p.Wants)
+	text, err := r.words(ctx, t, app, lines, nil, p.Wants)
 	if err != nil {
 		return err
 	}
 	n.Base, n.Files, n.Title, n.Body, n.Labels = commit, files, text.Title, text.Body, []string{"base-image"}
+	n.Trailers, n.Draft = text.Trailers, text.Draft
 	p.BaseCommit = commit
 	if err := store.SaveProposal(ctx, r.store.Q(), *p); err != nil { // so that a repetition knows what to look for
 		return err

@@ -1,6 +1,10 @@
 package rollout
 
 import (
+	"fmt"
+	"html"
+	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -27,15 +31,85 @@ func codes(all []string) []string {
 	return out
 }
 
-// plain makes text harmless in a title, which is a commit's subject, too: there a #12 closes an issue and an @name calls
-// somebody.
+// htmlCode is code where Markdown is not read, as in the summary of a fold.
+func htmlCode(s string) string {
+	return "<code>" + html.EscapeString(strings.Trim(code(s), "`")) + "</code>"
+}
+
+// block is lines of foreign text as they are, in a block that none of them can end.
+func block(b *strings.Builder, lines []string) {
+	b.WriteString("```text\n")
+	for _, s := range lines {
+		b.WriteString(strings.ReplaceAll(oneLine(s, maxWord), "`", "'") + "\n")
+	}
+	b.WriteString("```\n\n")
+}
+
+// plain makes text harmless in a title, which is a commit's subject, too: there a #12, a GH-12 and an address close an
+// issue, and an @name calls somebody.
 func plain(s string) string {
-	return strings.Map(func(c rune) rune {
+	s = strings.Map(func(c rune) rune {
 		if strings.ContainsRune("@#`<>", c) {
 			return '?'
 		}
 		return c
 	}, oneLine(s, maxWord))
+	return closing.ReplaceAllStringFunc(s, func(m string) string { return strings.NewReplacer("-", "?", "://", "???").Replace(m) })
+}
+
+var closing = regexp.MustCompile(`(?i)gh-|://`)
+
+// word is a value of a trailer: plain, and without blanks.
+func word(s string) string {
+	if s = strings.ReplaceAll(plain(s), " ", "?"); s == "" {
+		return "?"
+	}
+	return s
+}
+
+// picture is a small graph in Mermaid, which forges draw.
+type picture struct {
+	ids   map[string]int
+	seen  [][2]string
+	edges []string
+}
+
+// chain adds names that each lead to the next, the last one to the reader's repository.
+func (p *picture) chain(names []string) {
+	for i, from := range names {
+		to := here
+		if i+1 < len(names) {
+			to = names[i+1]
+		}
+		if e := [2]string{from, to}; !slices.Contains(p.seen, e) {
+			p.seen, p.edges = append(p.seen, e), append(p.edges, p.node(from)+" --> "+p.node(to))
+		}
+	}
+}
+
+const here = "this repository"
+
+// node is a name in the picture. All but the plainest characters are replaced: it is read by two programs of others.
+func (p *picture) node(name string) string {
+	if p.ids == nil {
+		p.ids = map[string]int{}
+	}
+	if id, ok := p.ids[name]; ok {
+		return fmt.Sprintf("n%d", id)
+	}
+	id := len(p.ids)
+	p.ids[name] = id
+	return fmt.Sprintf(`n%d["%s"]`, id, cut(unfitForPicture.ReplaceAllString(oneLine(name, maxWord), "?"), 60))
+}
+
+var unfitForPicture = regexp.MustCompile(`[^\pL\pN._/:… -]`)
+
+func (p *picture) write(b *strings.Builder) {
+	b.WriteString("```mermaid\nflowchart LR\n")
+	for _, e := range p.edges[:min(maxEdges, len(p.edges))] {
+		b.WriteString("  " + e + "\n")
+	}
+	b.WriteString("```\n\n")
 }
 
 // oneLine is s as one line of at most n characters that can be seen: white space is one blank, what is no text or cannot

@@ -65,6 +65,7 @@ type Runner struct {
 	nodes    dbos.Queue
 	builds   dbos.Queue // trials; what an older version left of builds is taken from it, too
 	telling  turns
+	replaced replacements
 	closing  atomic.Bool
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"unicode/utf8"
@@ -99,7 +100,9 @@ func hash(parts ...string) string {
 // request could say so.
 const trailer = "Rebuilder-Proposal: "
 
-func commitMessage(p notify.Proposal) string { return p.Title + "\n\n" + trailer + digest(p) + "\n" }
+func commitMessage(p notify.Proposal) string {
+	return p.Title + "\n\n" + strings.Join(append(slices.Clone(p.Trailers), trailer+digest(p)), "\n") + "\n"
+}
 
 // proposalOf returns the digest in a commit's message, "" when it has none.
 func proposalOf(message string) string {
