@@ -11,8 +11,8 @@
 // GitHub's schema and answered as far as robots and gh ask.
 //
 // The API answers under "" (as api.github.com does) and under "/api/v3" (as GitHub Enterprise Server does), GraphQL under
-// /graphql and /api/graphql. Its shapes
-// are checked in the tests against GitHub's OpenAPI description, in both directions (internal/githubspec).
+// /graphql and /api/graphql. Its shapes are checked in the tests against GitHub's OpenAPI description, in both
+// directions (internal/githubspec).
 //
 //	push by git ──┐
 //	ref by API  ──┼─> moved ──> pull requests follow, close or count as merged ──> webhooks, OnPush

@@ -32,6 +32,8 @@ type Config struct {
 	Limits Limits
 	// Faults go wrong by themselves, seeded; the zero value has none. Fail adds single ones.
 	Faults Faults
+	// Ephemeral keeps what git does not know in memory only: with hundreds of repositories writing it costs more than git.
+	Ephemeral bool
 	// Asynchronous lets a pull request's mergeability be unknown until it is asked for again, as GitHub does.
 	Asynchronous bool
 

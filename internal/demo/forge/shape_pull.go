@@ -13,8 +13,8 @@ type branchJSON struct {
 type autoMergeJSON struct {
 	EnabledBy     *userJSON `json:"enabled_by"`
 	MergeMethod   string    `json:"merge_method"`
-	CommitTitle   *string   `json:"commit_title"`
-	CommitMessage *string   `json:"commit_message"`
+	CommitTitle   string    `json:"commit_title"`
+	CommitMessage string    `json:"commit_message"`
 }
 
 func (f *Forge) autoMerge(p *pull) *autoMergeJSON {
@@ -22,7 +22,7 @@ func (f *Forge) autoMerge(p *pull) *autoMergeJSON {
 		return nil
 	}
 	return &autoMergeJSON{
-		EnabledBy: f.user(p.Auto.By), MergeMethod: p.Auto.Method, CommitTitle: orNull(p.Auto.Title), CommitMessage: orNull(p.Auto.Message),
+		EnabledBy: f.user(p.Auto.By), MergeMethod: p.Auto.Method, CommitTitle: p.Auto.Title, CommitMessage: p.Auto.Message,
 	}
 }
 

@@ -170,6 +170,9 @@ func (f *Forge) load() error {
 
 // save writes the state so that a kill at any moment leaves the old or the new document. The caller holds mu.
 func (f *Forge) save() error {
+	if f.cfg.Ephemeral {
+		return nil
+	}
 	data, err := json.MarshalIndent(&f.state, "", "\t")
 	if err != nil {
 		return fmt.Errorf("forge: %w", err)
