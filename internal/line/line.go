@@ -107,7 +107,7 @@ func (l *Line) Hold(ctx context.Context, installation string, until time.Time, w
 
 // Enter implements notify.Line.
 func (l *Line) Enter(ctx context.Context, installation, ticket string, w notify.Writer) (notify.Turn, error) {
-	who := &waiter{l: l, installation: installation, ticket: ticket, w: w, ready: make(chan struct{}), news: make(chan notify.Wait, 1)}
+	who := &waiter{l: l, installation: installation, ticket: ticket, w: w, ready: make(chan struct{}), news: make(chan notify.Waiting, 1)}
 	who.room = l.join(who)
 	if who.room == nil {
 		return nil, fmt.Errorf("%s: this process is about it already", ticket)
@@ -153,7 +153,7 @@ type waiter struct {
 	installation, ticket string
 	w                    notify.Writer
 	ready                chan struct{} // closed when the turn has come
-	news                 chan notify.Wait
+	news                 chan notify.Waiting
 	told                 time.Time
 	left                 sync.Once
 }
@@ -173,7 +173,7 @@ func (w *waiter) wait(ctx context.Context) error {
 }
 
 // say passes on what is worth a word, and not too often.
-func (w *waiter) say(n notify.Wait) {
+func (w *waiter) say(n notify.Waiting) {
 	now := w.l.cfg.Now()
 	if w.w.Waits == nil || n.Until.Sub(now) < patient || !w.told.IsZero() && now.Sub(w.told) < newsGap {
 		return
@@ -200,7 +200,7 @@ func (w *waiter) Write(ctx context.Context) error {
 			}
 			continue
 		}
-		w.say(notify.Wait{Place: 1, Of: len(v.tickets), Until: at, Why: why})
+		w.say(notify.Waiting{Place: 1, Of: len(v.tickets), Until: at, Why: why})
 		if err := w.l.cfg.Sleep(ctx, d); err != nil {
 			return err
 		}

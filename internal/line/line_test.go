@@ -171,12 +171,12 @@ func TestHold(t *testing.T) {
 		if err := l.Hold(t.Context(), us, c.Now().Add(time.Minute), "sooner"); err != nil {
 			t.Fatal(err)
 		}
-		var heard []notify.Wait
-		write(t, l, "one", notify.Writer{Waits: func(w notify.Wait) { heard = append(heard, w) }}, 1)
+		var heard []notify.Waiting
+		write(t, l, "one", notify.Writer{Waits: func(w notify.Waiting) { heard = append(heard, w) }}, 1)
 		if c.Now().Before(until) {
 			t.Errorf("written %v before it might be", until.Sub(c.Now()))
 		}
-		want := notify.Wait{Place: 1, Of: 1, Until: until, Why: "the forge refuses: secondary rate limit"}
+		want := notify.Waiting{Place: 1, Of: 1, Until: until, Why: "the forge refuses: secondary rate limit"}
 		if len(heard) != 1 || !heard[0].Until.Equal(until) || heard[0].Why != want.Why || heard[0].Place != 1 || heard[0].Of != 1 {
 			t.Errorf("heard %v, want %v", heard, want)
 		}

@@ -91,7 +91,7 @@ func (r *room) tell(v view) {
 			who.begin()
 		default:
 			_, why := r.l.next(v, t.Urgent)
-			who.hear(notify.Wait{Place: i + 1, Of: len(v.tickets), Until: guess[i], Why: why})
+			who.hear(notify.Waiting{Place: i + 1, Of: len(v.tickets), Until: guess[i], Why: why})
 		}
 	}
 }
@@ -106,7 +106,7 @@ func (w *waiter) begin() {
 }
 
 // hear leaves the newest word for the waiter.
-func (w *waiter) hear(n notify.Wait) {
+func (w *waiter) hear(n notify.Waiting) {
 	select {
 	case <-w.news:
 	default:

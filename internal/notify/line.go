@@ -31,11 +31,11 @@ type Writer struct {
 	// Still is asked when the turn has come, which may be hours later; its error is the end of it. May be nil.
 	Still func(context.Context) error
 	// Waits hears where in the line it stands, at most once a minute. May be nil.
-	Waits func(Wait)
+	Waits func(Waiting)
 }
 
-// Wait says what a writer waits for.
-type Wait struct {
+// Waiting says what a writer waits for.
+type Waiting struct {
 	Place, Of int // 1 of 80 is the one whose turn it is
 	Until     time.Time
 	Why       string

@@ -15,24 +15,29 @@ import (
 	"rebuilder/internal/notify"
 
 	"github.com/google/go-github/v57/github"
-	"golang.org/x/time/rate"
 )
 
-// Config says which GitHub, as whom, and how gently. BaseURL and Token are needed.
+// Config says which GitHub, as whom, and how gently. BaseURL is needed, and one of Token and App.
 type Config struct {
-	// BaseURL is the API's root: "https://api.github.com", or "https://ghe.example.com/api/v3".
+	// BaseURL is the API's root: "https://api.github.com", "https://api.acme.ghe.com", or
+	// "https://ghe.example.com/api/v3", with or without a slash at its end.
 	BaseURL string
 	// Token is asked before each request. It is sent to BaseURL's host only, and never logged.
 	Token func(context.Context) (string, error)
-	// Login is whom the commits are made by ("acme-rebuilder[bot]" for an App, which cannot ask for it). Empty asks
-	// GitHub once.
+	// App has a token made for each account that the App is installed in.
+	App *App
+	// Login is whom the commits are made by ("acme-rebuilder[bot]" for an App). Empty asks GitHub once.
 	Login string
+	// Line is where all who write stand. Nil is one of this client alone, at the rate below, which waits for no limit
+	// that the forge announces: the caller hears of it.
+	Line notify.Line
 
 	Log       *slog.Logger      // nil discards
 	Transport http.RoundTripper // what sends in the end; nil is a transport of its own
 
-	WritesPerSecond float64       // content-creating calls; zero is 1, GitHub allows 80 a minute
-	WriteBurst      int           // how many may go at once; zero is 20
+	WritesPerSecond float64 // content-creating calls without Line; zero is 1, GitHub allows 80 a minute
+	WriteBurst      int     // how many may go at once; zero is 20
+	Now             func() time.Time
 	RetryWait       time.Duration // before the first repetition of a failed request; zero is 500 ms
 }
 
@@ -40,9 +45,9 @@ type Config struct {
 type Client struct {
 	cfg    Config
 	api    *github.Client
+	apps   *apps // nil: a token
 	log    *slog.Logger
-	limit  *rate.Limiter
-	writer chan struct{} // holds one token: a mutex that a context can give up on
+	shared bool // the line waits for limits that the forge announces
 
 	mu    sync.Mutex
 	login string
@@ -61,17 +66,19 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("github: base URL %q: want one like https://api.github.com", cfg.BaseURL)
 	case base.User != nil, base.RawQuery != "", base.Fragment != "":
 		return nil, errors.New("github: base URL: credentials, query and fragment do not belong there")
-	case cfg.Token == nil:
-		return nil, errors.New("github: a token is needed")
+	case (cfg.Token == nil) == (cfg.App == nil):
+		return nil, errors.New("github: a token or an App is needed, and not both")
+	case cfg.App != nil && (cfg.App.ID <= 0 || cfg.App.Key == nil):
+		return nil, errors.New("github: the App's id and private key are needed")
 	}
 	base.Path = strings.TrimSuffix(base.Path, "/") + "/"
+	shared := cfg.Line != nil
 	setDefaults(&cfg)
-	c := &Client{
-		cfg: cfg, log: cfg.Log, limit: rate.NewLimiter(rate.Limit(cfg.WritesPerSecond), cfg.WriteBurst),
-		writer: make(chan struct{}, 1), login: cfg.Login, asked: cfg.Login != "",
-	}
+	c := &Client{cfg: cfg, log: cfg.Log, shared: shared, login: cfg.Login, asked: cfg.Login != ""}
+	transport, apps := newTransport(cfg, base)
+	c.apps = apps
 	c.api = github.NewClient(&http.Client{
-		Transport:     newTransport(cfg, base.Host),
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // followed below
 	})
 	c.api.BaseURL, c.api.UserAgent = base, "rebuilder"
@@ -91,19 +98,13 @@ func setDefaults(cfg *Config) {
 	if cfg.RetryWait == 0 {
 		cfg.RetryWait = 500 * time.Millisecond
 	}
-}
-
-// lock waits for the turn to write.
-func (c *Client) lock(ctx context.Context) error {
-	select {
-	case c.writer <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Line == nil {
+		cfg.Line = newAlone(*cfg)
 	}
 }
-
-func (c *Client) unlock() { <-c.writer }
 
 // target is a repository's full name, taken apart.
 type target struct{ owner, name string }
@@ -203,11 +204,11 @@ func (c *Client) ClosePullRequest(ctx context.Context, repo string, number int, 
 	if err != nil {
 		return err
 	}
-	if err := c.lock(ctx); err != nil {
-		return err
-	}
-	defer c.unlock()
 	what := fmt.Sprintf("close pull request %s#%d", t, number)
+	return c.inTurn(ctx, t, what, func(ctx context.Context) error { return c.closePullRequest(ctx, t, number, what, reason) })
+}
+
+func (c *Client) closePullRequest(ctx context.Context, t target, number int, what, reason string) error {
 	pr, _, err := c.api.PullRequests.Get(ctx, t.owner, t.name, number)
 	if err != nil {
 		return explain(what, err)
@@ -269,11 +270,9 @@ func (c *Client) Dispatch(ctx context.Context, d notify.Dispatch) error {
 		payload[name] = value
 	}
 	payload["key"] = d.Key
-	if err := c.lock(ctx); err != nil {
-		return err
-	}
-	defer c.unlock()
-	return explain(what, c.write(ctx, func() error { return c.dispatch(ctx, t, d, payload) }))
+	return explain(what, c.inTurn(ctx, t, what+" "+d.Key, func(ctx context.Context) error {
+		return c.write(ctx, func() error { return c.dispatch(ctx, t, d, payload) })
+	}))
 }
 
 // dispatch takes 204 and the 200 of newer API versions alike.
@@ -291,14 +290,6 @@ func (c *Client) dispatch(ctx context.Context, t target, d notify.Dispatch, payl
 	options := github.DispatchRequestOptions{EventType: d.Event, ClientPayload: &raw}
 	_, _, err = c.api.Repositories.Dispatch(ctx, t.owner, t.name, options)
 	return err
-}
-
-// write makes one content-creating call, no faster than the limit allows. The caller holds the writer's lock.
-func (c *Client) write(ctx context.Context, call func() error) error {
-	if err := c.limit.Wait(ctx); err != nil {
-		return err
-	}
-	return call()
 }
 
 // pullRequest translates GitHub's document. A pull request in a list has merged_at and no merged.

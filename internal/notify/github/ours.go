@@ -45,6 +45,11 @@ func (c *Client) whoAmI(ctx context.Context) (string, error) {
 	if c.asked {
 		return c.login, nil
 	}
+	if c.apps != nil {
+		login, err := c.apps.whoAmI(ctx)
+		c.login, c.asked = login, err == nil
+		return login, err
+	}
 	user, _, err := c.api.Users.Get(ctx, "")
 	_, limited := limitedUntil(err, time.Now())
 	if code := status(err); !limited && (code == http.StatusForbidden || code == http.StatusNotFound) {

@@ -25,16 +25,16 @@ func (c *Client) Propose(ctx context.Context, p notify.Proposal) (notify.PullReq
 	if err != nil {
 		return notify.PullRequest{}, fmt.Errorf("propose: %w", err)
 	}
-	if err := c.lock(ctx); err != nil {
-		return notify.PullRequest{}, err
-	}
-	defer c.unlock()
-	j := &job{c: c, t: t, p: p, digest: digest(p)}
-	pr, err := j.run(ctx)
+	var pr notify.PullRequest
+	err = c.inTurn(ctx, t, "propose "+p.Key, func(ctx context.Context) (err error) {
+		j := &job{c: c, t: t, p: p, digest: digest(p)}
+		pr, err = j.run(ctx)
+		pr.Wrote = j.wrote
+		return err
+	})
 	if err != nil {
 		return notify.PullRequest{}, explain("propose to "+t.String(), err)
 	}
-	pr.Wrote = j.wrote
 	return pr, nil
 }
 

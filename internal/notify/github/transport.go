@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -19,8 +20,8 @@ const (
 	maxAnswer      = 64 << 20 // bytes of one answer; far more than a Dockerfile or a list of pull requests
 )
 
-// newTransport stacks, from the outside: credentials and bounds, conditional requests, repetition, the wire.
-func newTransport(cfg Config, host string) http.RoundTripper {
+// newTransport stacks, from the outside: credentials and bounds, limits, conditional requests, repetition, the wire.
+func newTransport(cfg Config, base *url.URL) (http.RoundTripper, *apps) {
 	wire := cfg.Transport
 	if wire == nil {
 		wire = &http.Transport{
@@ -34,8 +35,12 @@ func newTransport(cfg Config, host string) http.RoundTripper {
 	retry.RetryMax, retry.RetryWaitMin, retry.RetryWaitMax = maxRetries, cfg.RetryWait, max(cfg.RetryWait, maxRetryWait)
 	retry.CheckRetry, retry.Backoff = repeatable, backoff
 	retry.ErrorHandler = retryablehttp.PassthroughErrorHandler // else the last answer's status is lost
-	repeated := &retryablehttp.RoundTripper{Client: retry}
-	return &credentials{cfg: cfg, host: host, next: newETags(repeated)}
+	var repeated http.RoundTripper = &retryablehttp.RoundTripper{Client: retry}
+	c := &credentials{cfg: cfg, host: base.Host, next: &limits{line: cfg.Line, now: cfg.Now, next: newETags(repeated)}}
+	if cfg.App != nil {
+		c.apps = newApps(*cfg.App, base, repeated)
+	}
+	return c, c.apps
 }
 
 // errElsewhere refuses to send the token to a host that it is not for.
@@ -45,6 +50,7 @@ var errElsewhere = errors.New("github: refusing to follow to another host")
 type credentials struct {
 	cfg  Config
 	host string
+	apps *apps // nil: cfg.Token
 	next http.RoundTripper
 }
 
@@ -52,12 +58,28 @@ func (t *credentials) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Host != t.host {
 		return nil, fmt.Errorf("%w: %s instead of %s", errElsewhere, req.URL.Host, t.host)
 	}
-	token, err := t.cfg.Token(req.Context())
+	resp, err := t.send(req)
+	if err == nil && resp.StatusCode == http.StatusUnauthorized && t.apps != nil && (req.Body == nil || req.GetBody != nil) {
+		resp.Body.Close() // a token may be revoked before it expires
+		account, _ := owner(req)
+		t.apps.forget(account)
+		if req.GetBody != nil {
+			if req.Body, err = req.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+		resp, err = t.send(req)
+	}
+	return resp, err
+}
+
+func (t *credentials) send(req *http.Request) (*http.Response, error) {
+	token, installation, err := t.token(req)
 	if err != nil {
-		return nil, fmt.Errorf("github: token: %w", err)
+		return nil, err
 	}
 	ctx := context.WithValue(req.Context(), repeatKey{}, safeToRepeat(req))
-	req = req.Clone(ctx)
+	req = req.Clone(context.WithValue(ctx, installationKey{}, installation))
 	req.Header.Set("Authorization", "Bearer "+token)
 	start := time.Now()
 	resp, err := t.next.RoundTrip(req)
@@ -68,6 +90,25 @@ func (t *credentials) RoundTrip(req *http.Request) (*http.Response, error) {
 		"duration", time.Since(start))
 	resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer}
 	return resp, nil
+}
+
+// token returns what a request is sent with, and whom GitHub counts it for.
+func (t *credentials) token(req *http.Request) (token, installation string, err error) {
+	if t.apps == nil {
+		if token, err = t.cfg.Token(req.Context()); err != nil {
+			return "", "", fmt.Errorf("github: token: %w", err)
+		}
+		return token, byToken, nil
+	}
+	account, repo := owner(req)
+	if account == "" {
+		return "", "", fmt.Errorf("github: %s %s: an App has no token for what belongs to no account", req.Method, req.URL.Path)
+	}
+	i, token, err := t.apps.token(req.Context(), account, repo)
+	if err != nil {
+		return "", "", err
+	}
+	return token, i.String(), nil
 }
 
 // repeatKey marks requests in their context; an error of the wire no longer knows its request.
