@@ -27,6 +27,7 @@ import (
 	"rebuilder/internal/durable"
 	"rebuilder/internal/inventory"
 	"rebuilder/internal/judge"
+	"rebuilder/internal/line"
 	"rebuilder/internal/notify"
 	"rebuilder/internal/notify/github"
 	"rebuilder/internal/observe"
@@ -57,6 +58,7 @@ type App struct {
 	store    *store.Store
 	engine   *durable.Engine
 	builder  *buildkit.Pool
+	forge    *github.Client // nil: the catalog has none
 	loop     *reconcile.Loop
 	runner   *rollout.Runner
 	book     *advisory.Book
@@ -87,7 +89,7 @@ func NewApp(ctx context.Context, cfg AppConfig) (app *App, err error) {
 	}
 	// What a person may have got wrong comes first, before anything is started or written.
 	metrics := newTraffic()
-	forge, err := a.forge(c, metrics)
+	forge, err := a.forgeConfig(c, metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +120,13 @@ func NewApp(ctx context.Context, cfg AppConfig) (app *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return a, a.join(c, reg, packages, forge, metrics)
+	if forge != nil {
+		forge.Line = line.New(a.store, line.Config{Limits: line.Limits{PerMinute: c.Forge.WritesPerMinute, PerHour: c.Forge.WritesPerHour}, Log: cfg.Log})
+		if a.forge, err = github.New(*forge); err != nil {
+			return nil, err
+		}
+	}
+	return a, a.join(c, reg, packages, metrics)
 }
 
 // listen opens the daemon's door.
@@ -134,7 +142,11 @@ func listen(address string) (net.Listener, error) {
 }
 
 // join makes the parts that decide out of the parts that do.
-func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Watcher, forge notify.Forge, metrics *traffic) error {
+func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Watcher, metrics *traffic) error {
+	var forge notify.Forge // nil, not a typed nil, when the catalog has none
+	if a.forge != nil {
+		forge = a.forge
+	}
 	var err error
 	if a.finder, err = a.discoverer(reg, forge); err != nil {
 		return err
@@ -294,16 +306,36 @@ func insecure(c *catalog.Catalog) []string {
 	return []string{host}
 }
 
-// forge returns nil, not a typed nil, when the catalog has none.
-func (a *App) forge(c *catalog.Catalog, t *traffic) (notify.Forge, error) {
+// forgeConfig says which forge and as whom; nil when the catalog has none.
+func (a *App) forgeConfig(c *catalog.Catalog, t *traffic) (*github.Config, error) {
 	if c.Forge.URL == "" {
 		return nil, nil
 	}
-	token, err := a.forgeToken(c)
-	if err != nil {
-		return nil, err
+	cfg := &github.Config{BaseURL: c.Forge.URL, Log: a.cfg.Log, Transport: t.forge(http.DefaultTransport)}
+	if c.Forge.App.ID == 0 {
+		var err error
+		cfg.Token, err = a.forgeToken(c)
+		return cfg, err
 	}
-	return github.New(github.Config{BaseURL: c.Forge.URL, Token: token, Log: a.cfg.Log, Transport: t.forge(http.DefaultTransport)})
+	cfg.App = &github.App{ID: c.Forge.App.ID, Key: func() ([]byte, error) { return a.appKey(c.Forge.App) }}
+	_, err := cfg.App.Key()
+	return cfg, err
+}
+
+// appKey reads the App's private key, anew each time that it is asked for.
+func (a *App) appKey(app catalog.ForgeApp) ([]byte, error) {
+	if app.KeyFile == "" {
+		if v := a.cfg.Env(app.KeyEnv); v != "" {
+			return []byte(v), nil
+		}
+		return nil, fmt.Errorf("no key for the forge's App: set %s, or app_key_file in [forge]", app.KeyEnv)
+	}
+	f, err := os.Open(app.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("key of the forge's App ([forge] app_key_file): %w", err)
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxSecret))
 }
 
 // forgeToken reads the token anew each time, so that it can be changed without a restart.
@@ -410,12 +442,8 @@ func sourcesOf(c *catalog.Catalog) []advisory.Source {
 // gates are what candidates pass before they are promoted.
 func (a *App) gates(c *catalog.Catalog, reg *registry.Client, obs *observe.Observer) (rollout.Gates, error) {
 	g := rollout.Gates{Judge: a.judge, Tester: a.builder, Documents: judge.Documents{Registry: reg, Inventory: obs.Inventory, Version: version()}, Secret: a.buildSecret}
-	if c.Forge.URL != "" {
-		token, err := a.forgeToken(c)
-		if err != nil {
-			return g, err
-		}
-		g.Token = token
+	if a.forge != nil {
+		g.Token = a.forge.Token
 	}
 	return g, nil
 }

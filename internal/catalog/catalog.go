@@ -42,6 +42,9 @@ type Forge struct {
 	URL       string // API base: "https://api.github.com" (default), "https://ghe.example.com/api/v3", "http://127.0.0.1:3000"
 	TokenEnv  string // name of the environment variable that holds the token; default "REBUILDER_FORGE_TOKEN"
 	TokenFile string // or a file
+	App       ForgeApp
+	// How much is written to it, by all replicas together, for each installation of the App or the token's user.
+	WritesPerMinute, WritesPerHour int // default 60 and 400
 	// CloneURL is the prefix of git URLs, used for contexts in git; default derived from URL.
 	CloneURL string
 	// WebhookSecretEnv names the environment variable with the secret of incoming webhooks; none are taken without.
@@ -272,6 +275,7 @@ type Application struct {
 	Files []string
 	// Proposals says how its pull requests are made.
 	Proposals Proposals
+	AutoMerge AutoMerge
 	Images    []ApplicationImage // at least one
 	Line      int
 }

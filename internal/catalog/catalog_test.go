@@ -78,7 +78,7 @@ func TestLoadFull(t *testing.T) {
 		Registry: Registry{Address: "registry.example.com/platform", Insecure: true},
 		Forge: Forge{
 			URL: "https://ghe.example.com/api/v3", CloneURL: "https://ghe.example.com",
-			TokenFile: filepath.Join(dir, "secrets/token"), WebhookSecretEnv: "HOOK",
+			TokenFile: filepath.Join(dir, "secrets/token"), WebhookSecretEnv: "HOOK", WritesPerMinute: 60, WritesPerHour: 400,
 		},
 		Builder: Builder{
 			Parallel: 4, Timeout: 30 * time.Minute, Memory: 2 << 30, CPUs: 1.5, Disk: 40 << 30, RecordNetwork: true,
@@ -206,7 +206,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Forge{URL: "https://api.github.com", CloneURL: "https://github.com", TokenEnv: "REBUILDER_FORGE_TOKEN"}
+	want := Forge{URL: "https://api.github.com", CloneURL: "https://github.com", WritesPerMinute: 60, WritesPerHour: 400, TokenEnv: "REBUILDER_FORGE_TOKEN"}
 	if got.Forge != want {
 		t.Errorf("forge %+v, want %+v", got.Forge, want)
 	}

@@ -107,6 +107,7 @@ func (r *reader) forge(t *table) Forge {
 		CloneURL:         strings.TrimRight(t.text("clone_url"), "/"),
 		WebhookSecretEnv: r.variable(t, "webhook_secret_env"),
 	}
+	r.forgeApp(t, &f)
 	t.end()
 	if t.data == nil && len(r.catalog.Applications) == 0 {
 		return Forge{}
@@ -114,7 +115,7 @@ func (r *reader) forge(t *table) Forge {
 	if f.TokenEnv != "" && f.TokenFile != "" {
 		t.wrong("token_file", "keep the one that you use", ": both token_env and token_file are given")
 	}
-	if f.TokenEnv == "" && f.TokenFile == "" {
+	if f.TokenEnv == "" && f.TokenFile == "" && f.App.ID == 0 {
 		f.TokenEnv = "REBUILDER_FORGE_TOKEN"
 	}
 	if f.TokenFile != "" {
@@ -354,6 +355,7 @@ func (r *reader) application(t *table) Application {
 	a.Files = r.pinned(t)
 	a.Proposals = r.ofApplication(t)
 	r.claimName(t, "name", a.Name, a.Line)
+	a.AutoMerge = r.autoMerge(t, a.Strategy)
 	a.Images = r.images(t, a.Name)
 	t.end()
 	if a.Repository != "" && !ownerName.MatchString(a.Repository) {

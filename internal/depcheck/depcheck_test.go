@@ -39,7 +39,7 @@ var homes = []rule{
 	},
 	{
 		why:     "the forge's client has one home; the demo's reviewer and the tests of the forge use it from the other side",
-		imports: []string{"github.com/google/go-github/..."},
+		imports: []string{"github.com/google/go-github/...", "github.com/bradleyfalzon/ghinstallation/..."},
 		homes:   []string{"internal/notify/github", "internal/demo"},
 		tests:   []string{"internal/demo/...", "internal/githubspec/...", "internal/rollout", "internal/observe", "internal/e2e", "cmd/rebuilder"},
 	},

@@ -34,8 +34,8 @@ type Gates struct {
 	Judge     Judge
 	Tester    imagetest.Tester
 	Documents Documents
-	// Token returns the forge's token, for the repositories of trials; nil: they need none.
-	Token func(ctx context.Context) (string, error)
+	// Token returns the forge's token for the repository of a trial; nil: they need none.
+	Token func(ctx context.Context, repository string) (string, error)
 	// Secret returns the value of a build's secret.
 	Secret func(s catalog.BuildSecret) ([]byte, error)
 }

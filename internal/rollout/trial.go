@@ -253,7 +253,7 @@ func (r *Runner) trialRequest(ctx context.Context, b catalog.Base, d dependent, 
 		Args: d.img.Args, Platform: b.Platform, Limits: r.limits(b), Affinity: b.Name, Discard: true,
 	}
 	if r.cfg.Gates.Token != nil {
-		token, err := r.cfg.Gates.Token(ctx)
+		token, err := r.cfg.Gates.Token(ctx, d.app.Repository)
 		if err != nil {
 			return req, err
 		}

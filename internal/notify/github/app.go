@@ -277,3 +277,16 @@ type targetKey struct{}
 
 // apiVersion is GitHub's version of the API, which go-github names by itself.
 const apiVersion = "2022-11-28"
+
+// Token returns what git over HTTP takes as the password for a repository. It is good for a minute at least.
+func (c *Client) Token(ctx context.Context, repo string) (string, error) {
+	t, err := parseRepo(repo)
+	if err != nil {
+		return "", err
+	}
+	if c.apps == nil {
+		return c.cfg.Token(ctx)
+	}
+	_, token, err := c.apps.token(ctx, t.owner, t.name)
+	return token, err
+}
