@@ -121,7 +121,7 @@ func (r *Runner) ownRequest(ctx context.Context, b catalog.Base, o order) (build
 	if r.cfg.Gates.Token == nil {
 		return req, nil
 	}
-	token, err := r.cfg.Gates.Token(ctx)
+	token, err := r.cfg.Gates.Token(ctx, repository)
 	req.GitToken = token
 	return req, err
 }
