@@ -20,6 +20,7 @@ type Catalog struct {
 	Rollout      Rollout
 	Signing      Signing
 	Proposals    Proposals
+	Pace         Pace
 	Webhooks     []Webhook
 	Workers      []Worker
 	Advisories   []AdvisorySource

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rebuilder/internal/golden"
+	"rebuilder/internal/pace"
 	"rebuilder/internal/policy"
 )
 
@@ -96,6 +97,17 @@ func TestLoadFull(t *testing.T) {
 			{Name: "packages", Kind: FromGHCR, SecretFile: filepath.Join(dir, "secrets/packages"), Line: 109},
 		},
 		Rollout: Rollout{RetryAfter: 5 * time.Minute}, Proposals: usual,
+		Pace: Pace{
+			Waves: []pace.Wave{{Name: "canary", Canary: true, Count: 3, Within: 72 * time.Hour}, {Name: "10%", Share: 10, Within: 72 * time.Hour},
+				{Name: "50%", Share: 50, Soak: 4 * time.Hour, Within: 72 * time.Hour}, {Name: "100%", Share: 100, Within: 72 * time.Hour}},
+			FailureBudget: &pace.Budget{Most: 10, Percent: true}, Limits: pace.Limits{Hourly: 60, RepositoryOpen: 3, Reserved: 20},
+			Freezes: []Freeze{{
+				Name: "weekend", Reason: "nobody is there to merge", Schedule: "0 16 * * 5", Duration: 64 * time.Hour, Timezone: "Europe/Berlin", Spread: time.Hour,
+				Images: []string{"shop/*"}, Match: map[string]string{"owner": "shop"}, Line: 235,
+			}, {
+				Name: "christmas", From: time.Date(2026, 12, 20, 5, 0, 0, 0, time.UTC), To: time.Date(2027, 1, 3, 17, 0, 0, 0, time.UTC), Timezone: "America/New_York", Line: 233,
+			}},
+		},
 		Workers: []Worker{{
 			Name: "near", Address: "unix:///run/buildkit/buildkitd.sock", Parallel: 4, Line: 114,
 		}, {

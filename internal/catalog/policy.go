@@ -107,8 +107,11 @@ func (r *reader) rules(t *table) map[string]Level {
 
 // imagesOf reads the images that an entry is for. A name without wildcards must be one of the catalog's: an entry for none
 // would say nothing without a word. Images that nobody declared are named by their registry, and cannot be known here.
-func (r *reader) imagesOf(t *table) []string {
-	patterns, at := t.patterns("images", "base/*")
+func (r *reader) imagesOf(t *table) []string { return r.namedBy(t, "images", "base/*") }
+
+// namedBy is imagesOf of another key.
+func (r *reader) namedBy(t *table, key, example string) []string {
+	patterns, at := t.patterns(key, example)
 	name := t.name
 	r.later = append(r.later, func() {
 		for i, s := range patterns {

@@ -36,6 +36,10 @@ func (r *reader) read() {
 	c.Rollout = r.rollout(t.section("rollout"))
 	c.Signing = r.signing(t.section("signing"))
 	c.Proposals = r.usualProposals(t.section("proposals"))
+	c.Pace.Limits = r.limits(t.section("budget"))
+	for _, s := range t.sections("freeze") {
+		c.Pace.Freezes = append(c.Pace.Freezes, r.freeze(s))
+	}
 	for _, s := range t.sections("webhook") {
 		c.Webhooks = append(c.Webhooks, r.webhook(s))
 	}
@@ -191,6 +195,7 @@ func (r *reader) watch(t *table) Watch {
 
 func (r *reader) rollout(t *table) Rollout {
 	defer t.end()
+	r.catalog.Pace = r.pacing(t)
 	return Rollout{
 		Automatic:  t.boolean("automatic", true),
 		RetryAfter: t.duration("retry_after", time.Hour, false),

@@ -124,6 +124,7 @@ var pure = map[string][]string{
 	"internal/dockerfile": frontend,
 	"internal/schedule":   {"github.com/netresearch/go-cron"},
 	"internal/pin":        {"github.com/distribution/reference", "github.com/opencontainers/go-digest", "go.yaml.in/yaml/v3"},
+	"internal/pace":       nil,
 	"internal/catalog":    {"os", "github.com/BurntSushi/toml", "github.com/dustin/go-humanize", "github.com/google/go-containerregistry/pkg/name"}, // Load reads the file it is named
 }
 
