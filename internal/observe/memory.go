@@ -26,6 +26,7 @@ func (l *looking) hands(ctx context.Context) error {
 	for _, n := range live {
 		if n.State != store.Telling || n.Detail.Key == "" {
 			l.busy[n.Image] = n.Rollout
+			l.held[n.Image] = n.State == store.Waiting && n.Waiting == 0
 		}
 	}
 	return nil
@@ -42,7 +43,7 @@ func (l *looking) memory(ctx context.Context) error {
 		}
 	}
 	for name, a := range l.facts.Applications {
-		a.Busy = l.busy[name]
+		a.Busy, a.Held = l.busy[name], l.held[name]
 		l.facts.Applications[name] = a
 	}
 	return l.told(ctx)

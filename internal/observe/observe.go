@@ -75,7 +75,7 @@ const atOnce = 8 // references looked at together
 // error means that the look itself failed (a database, a cycle in the catalog).
 func (o *Observer) Gather(ctx context.Context, c *catalog.Catalog) (*World, error) {
 	l := &looking{Observer: o, c: c, facts: plan.Facts{At: o.Now(), Upstreams: map[string]plan.Image{}, Bases: map[string]plan.Base{}, Applications: map[string]plan.Application{}},
-		names: namesOf(c), inventories: map[string]*inventory.Inventory{}, recipes: map[string]*recipe{}, busy: map[string]string{},
+		names: namesOf(c), inventories: map[string]*inventory.Inventory{}, recipes: map[string]*recipe{}, busy: map[string]string{}, held: map[string]bool{},
 		sights: map[string]sight{}, used: map[string]map[string]string{}}
 	if err := l.hands(ctx); err != nil {
 		return nil, err
@@ -118,6 +118,7 @@ type looking struct {
 	inventories map[string]*inventory.Inventory // by graph name: of the digest that its reference points to now
 	recipes     map[string]*recipe
 	busy        map[string]string // image -> rollout that has it in hand
+	held        map[string]bool   // of those, which that rollout has not begun with
 	sights      map[string]sight
 	origin      map[string]store.Origin      // by platform manifest
 	parents     []store.Layered              // all digests that others are made from, of now and before

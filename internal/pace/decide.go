@@ -41,6 +41,8 @@ type Item struct {
 	Told       time.Time // zero: not yet
 	Ended      time.Time
 	Why        string // why it failed
+	// Held is why a person keeps it from being told; nil: nobody does.
+	Held *Hold
 }
 
 // organization is who owns the repository on the forge.
@@ -294,6 +296,9 @@ func held(windows []frozen, i Item, ready, now time.Time) (h Hold, waits bool) {
 
 // hold is what an application waits for besides the limits.
 func (r Rollout) hold(i Item, stop *Hold, waves []Progress, windows []frozen, now time.Time) (Hold, bool) {
+	if stop == nil {
+		stop = i.Held
+	}
 	if stop != nil {
 		return *stop, true
 	}

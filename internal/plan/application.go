@@ -21,7 +21,7 @@ func (m *maker) application(name string) {
 		m.skip(NotDone{Image: name, Reason: a.Unknown, Unknown: true})
 		return
 	}
-	if a.Busy != "" {
+	if a.Busy != "" && !(a.Held && m.newer(a)) {
 		m.skip(NotDone{Image: name, Reason: "rollout " + a.Busy + " has it in hand"})
 		return
 	}
@@ -51,6 +51,14 @@ func (m *maker) application(name string) {
 		return
 	}
 	m.add(s)
+}
+
+// newer says that a base which an application names is rebuilt by this plan.
+func (m *maker) newer(a Application) bool {
+	return slices.ContainsFunc(a.References, func(r Reference) bool {
+		_, planned := m.planned[r.Base]
+		return planned
+	})
 }
 
 func action(a Application) Action {

@@ -162,8 +162,10 @@ type Application struct {
 	// Attempt is the memory of the last time that telling it of exactly the digests of now failed; nil when it did not, or
 	// when it was told of them since.
 	Attempt *Attempt
-	// Busy names the running rollout that is about to tell it.
+	// Busy names the running rollout that is about to tell it. Held says that it has not let it go yet: one that brings a
+	// newer base may take it over.
 	Busy string
+	Held bool
 }
 
 // Runs is the kind of a reference in a file that says what runs: no edge of the graph, for nothing is built from it.

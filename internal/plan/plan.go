@@ -11,6 +11,7 @@ import (
 
 	"rebuilder/internal/catalog"
 	"rebuilder/internal/graph"
+	"rebuilder/internal/pace"
 )
 
 // Plan is what would be done. It is data: it can be shown, stored, compared and applied once.
@@ -25,9 +26,11 @@ type Plan struct {
 	NotBefore time.Time `json:"not_before"`          // end of the settle window; zero: now
 	Steps     []Step    `json:"steps"`               // in an order in which they can be done
 	NotDone   []NotDone `json:"not_done"`
-	Inputs    []Input   `json:"inputs"`  // what the plan rests on; apply refuses when one of them moved
-	Images    int       `json:"images"`  // how many images were looked at
-	Unknown   int       `json:"unknown"` // of how many of them something is not known
+	// Waves in which applications are told, when there are several; Step.Wave is which.
+	Waves   []pace.Wave `json:"waves,omitempty"`
+	Inputs  []Input     `json:"inputs"`  // what the plan rests on; apply refuses when one of them moved
+	Images  int         `json:"images"`  // how many images were looked at
+	Unknown int         `json:"unknown"` // of how many of them something is not known
 }
 
 // Cause says what a plan answers to. The first that holds, in this order, names the plan.
@@ -65,6 +68,7 @@ type Step struct {
 	Parents []string `json:"parents"`         // steps of this plan that come first
 	Before  string   `json:"before"`          // digest now; empty when none
 	Patches []Patch  `json:"patches"`         // those that this step must bring in
+	Wave    int      `json:"wave,omitempty"`  // of Plan.Waves; the first is 0
 	// Refresh is the fresh build that this step makes; empty: none is wanted of it.
 	Refresh string `json:"refresh,omitempty"`
 }
@@ -119,6 +123,7 @@ func Make(c *catalog.Catalog, g *graph.Graph, f Facts, now time.Time) *Plan {
 		}
 	}
 	m.gather()
+	m.waves()
 	m.finish()
 	return m.plan
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -67,6 +68,7 @@ type Runner struct {
 	telling  turns
 	replaced replacements
 	closing  atomic.Bool
+	alarm    alarm
 }
 
 // New registers the workflows with the engine, which must not be launched yet.
@@ -133,6 +135,10 @@ func (r *Runner) Start(ctx context.Context, p *plan.Plan, by Actor) (id string, 
 		if err != nil {
 			return err
 		}
+		ro.Pace.Waves = p.Waves
+		if ro.Pace.Critical, err = critical(ctx, q, p); err != nil {
+			return err
+		}
 		created, err := store.CreateRollout(ctx, q, ro, r.newNodes(id, p, chains, now))
 		if err != nil || !created {
 			return err
@@ -191,14 +197,14 @@ func published(p *plan.Plan) (at int64) {
 	return at
 }
 
-// supersede ends what older rollouts still wait for at the applications of this one.
+// supersede ends what older rollouts still wait for at the applications of this one, and what they have not begun there.
 func (r *Runner) supersede(ctx context.Context, q store.Querier, id string, p *plan.Plan, now int64) error {
 	live, err := store.LiveNodes(ctx, q)
 	if err != nil {
 		return err
 	}
 	for _, n := range live {
-		if _, again := p.Find(n.Image); !again || n.Rollout == id || n.State != store.Telling {
+		if _, again := p.Find(n.Image); !again || n.Rollout == id || n.State != store.Telling && !held(n) {
 			continue
 		}
 		reason := "superseded by rollout " + id
@@ -220,24 +226,25 @@ func (r *Runner) supersede(ctx context.Context, q store.Querier, id string, p *p
 	return nil
 }
 
-// Resume starts every image that waits for nobody and has no workflow yet. It is safe to call at any time: a workflow is
-// started once by its id.
+// held says that an application waits for its turn only.
+func held(n store.Node) bool {
+	return n.Kind == string(graph.Application) && n.State == store.Waiting && n.Waiting == 0
+}
+
+// Resume starts every image that waits for nobody, that may go by order and pace, and has no workflow yet. It is safe to
+// call at any time: a workflow is started once by its id.
 func (r *Runner) Resume(ctx context.Context) error {
 	live, err := store.LiveNodes(ctx, r.store.Q())
 	if err != nil {
 		return err
 	}
-	if live, err = r.stranded(ctx, live); err != nil {
+	if err := r.stranded(ctx, live); err != nil {
 		return err
 	}
-	for _, n := range live {
-		if n.State == store.Waiting && n.Waiting == 0 {
-			if err := r.run(r.engine.DBOS(), turnOf(n)); err != nil {
-				return err
-			}
-		}
+	if !slices.ContainsFunc(live, func(n store.Node) bool { return n.State == store.Waiting && n.Waiting == 0 }) {
+		return nil
 	}
-	return nil
+	return r.letGo(ctx)
 }
 
 // turnsOf is how many turns an image gets in a rollout when its workflows end without an answer.
@@ -245,7 +252,7 @@ const turnsOf = 3
 
 // stranded gives the nodes whose workflow ended without saying how another turn, and fails them after the last one: it is
 // a fault of ours, which must not look like work.
-func (r *Runner) stranded(ctx context.Context, live []store.Node) ([]store.Node, error) {
+func (r *Runner) stranded(ctx context.Context, live []store.Node) error {
 	byID := map[string]int{}
 	var ids []string
 	for i, n := range live {
@@ -257,46 +264,42 @@ func (r *Runner) stranded(ctx context.Context, live []store.Node) ([]store.Node,
 		ids = append(ids, id)
 	}
 	if len(ids) == 0 {
-		return live, nil
+		return nil
 	}
 	dead, err := dbos.ListWorkflows(dbos.From(r.engine.DBOS(), ctx), dbos.WithFilterWorkflowIDs(ids...),
 		dbos.WithFilterStatus(dbos.WorkflowStatusError, dbos.WorkflowStatusCancelled, dbos.WorkflowStatusMaxRecoveryAttemptsExceeded))
 	if err != nil {
-		return live, err
+		return err
 	}
 	for _, w := range dead {
-		n := &live[byID[w.ID]]
+		n := live[byID[w.ID]]
 		r.cfg.Log.Error("workflow ended without an answer", "workflow", w.ID, "status", w.Status, "error", w.Error)
 		reason := fmt.Sprintf("its workflow ended as %s", w.Status)
 		if w.Error != nil {
 			reason += ": " + w.Error.Error()
 		}
 		if err := r.again(ctx, n, reason); err != nil {
-			return live, err
+			return err
 		}
 	}
-	return live, nil
+	return nil
 }
 
 // again gives a node another turn, or fails it for the reason when it had its last one.
-func (r *Runner) again(ctx context.Context, n *store.Node, reason string) error {
+func (r *Runner) again(ctx context.Context, n store.Node, reason string) error {
 	m := store.Move{Rollout: n.Rollout, Image: n.Image, To: store.Waiting, Reason: "another try: " + reason, At: r.cfg.Now().UnixMilli(), Rule: "guard"}
 	if n.Attempt >= turnsOf {
 		m.To, m.Reason, m.Who = store.Failed, reason, "who keeps rebuilder"
 	}
 	return r.store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
-		moved, err := store.MoveNode(ctx, q, m)
+		_, err := store.MoveNode(ctx, q, m)
 		if err != nil {
 			return err
 		}
 		if m.To == store.Waiting {
-			if moved.Attempt, err = store.NextAttempt(ctx, q, n.Rollout, n.Image); err != nil {
-				return err
-			}
-			*n = moved
-			return nil
+			_, err = store.NextAttempt(ctx, q, n.Rollout, n.Image)
+			return err
 		}
-		*n = moved
 		_, err = r.release(ctx, q, m)
 		return err
 	})

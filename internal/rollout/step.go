@@ -10,6 +10,7 @@ import (
 
 	"rebuilder/internal/catalog"
 	"rebuilder/internal/durable"
+	"rebuilder/internal/graph"
 	"rebuilder/internal/notify"
 	"rebuilder/internal/store"
 )
@@ -119,26 +120,40 @@ func (r *Runner) move(ctx dbos.Context, t Turn, m store.Move) error {
 	return err
 }
 
-// begin is the first transaction of a turn. It says no when the rollout is not running any more.
+// begin is the first transaction of a turn. It says no when the rollout is not running any more, or the turn is over; what
+// was held in the meantime gets another turn, to be taken when nothing holds it.
 func (r *Runner) begin(ctx dbos.Context, t Turn, to store.NodeState, reason string) (bool, error) {
 	r.hold()
 	ok, err := durable.Transaction(ctx, r.engine, "begin", func(ctx context.Context, q store.Querier) (bool, error) {
-		ro, err := store.GetRollout(ctx, q, t.Rollout)
-		if err != nil || ro.State != store.Running {
+		ro, err := store.LockRollout(ctx, q, t.Rollout)
+		if err != nil {
 			return false, err
 		}
 		n, err := store.GetNode(ctx, q, t.Rollout, t.Image)
-		if err != nil || n.State != store.Waiting {
+		if err != nil || n.State != store.Waiting || n.Attempt != t.Attempt {
 			return false, err
 		}
-		_, err = store.MoveNode(ctx, q, store.Move{Rollout: t.Rollout, Image: t.Image, To: to, Reason: reason, At: r.cfg.Now().UnixMilli(), Rule: "order"})
+		if ro.State != store.Running || heldBy(ro, n.Tier) != nil {
+			_, err = store.NextAttempt(ctx, q, t.Rollout, t.Image)
+			return false, err
+		}
+		rule := "order"
+		if n.Kind == string(graph.Application) {
+			if told, _, err := store.GetTold(ctx, q, t.Rollout, applicationsOf(r.catalog()).of(t.Image)); err != nil {
+				return false, err
+			} else if told != "" {
+				rule = told
+			}
+		}
+		_, err = store.MoveNode(ctx, q, store.Move{Rollout: t.Rollout, Image: t.Image, To: to, Reason: reason, At: r.cfg.Now().UnixMilli(), Rule: rule})
 		return err == nil, err
 	})
 	r.cfg.Changed()
 	return ok, err
 }
 
-// end writes how a turn ended, releases its children and starts those that wait for nobody any more.
+// end writes how a turn ended, releases its children and starts those that wait for nobody any more. Those that order and
+// pace hold are started by a later look.
 func (r *Runner) end(ctx dbos.Context, t Turn, m store.Move) error {
 	r.hold()
 	ready, err := durable.Transaction(ctx, r.engine, "end", func(ctx context.Context, q store.Querier) ([]Turn, error) {
@@ -148,21 +163,35 @@ func (r *Runner) end(ctx dbos.Context, t Turn, m store.Move) error {
 		}
 		return r.release(ctx, q, m)
 	})
-	r.cfg.Changed()
+	defer r.cfg.Changed()
 	if err != nil {
 		return err
 	}
+	told := false
 	for _, next := range ready {
+		if _, _, f := r.application(next.Image); f == nil {
+			told = true // in its wave
+			continue
+		}
 		if err := r.run(ctx, next); err != nil {
 			return err
+		}
+	}
+	if told {
+		if err := r.letGo(ctx); err != nil {
+			r.cfg.Log.Warn("nobody could be let go; the next look tries again", "rollout", t.Rollout, "error", err)
 		}
 	}
 	return nil
 }
 
-// release lets the children go on, or, when the image did not make it, skips those that stood on it alone.
+// release lets the children go on, and returns those that wait for nobody any more, unless somebody holds them.
 func (r *Runner) release(ctx context.Context, q store.Querier, m store.Move) ([]Turn, error) {
 	names, err := store.Release(ctx, q, m.Rollout, m.Image, m.At)
+	if err != nil {
+		return nil, err
+	}
+	ro, err := store.LockRollout(ctx, q, m.Rollout)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +201,9 @@ func (r *Runner) release(ctx context.Context, q store.Querier, m store.Move) ([]
 		if err != nil {
 			return nil, err
 		}
-		ready = append(ready, turnOf(n))
+		if heldBy(ro, n.Tier) == nil {
+			ready = append(ready, turnOf(n))
+		}
 	}
 	return ready, store.Finish(ctx, q, m.Rollout, m.At)
 }

@@ -19,6 +19,7 @@ const (
 	goneAge       = 90 * 24 * time.Hour  // of what discovery found to be there no more
 	verdictAge    = 180 * 24 * time.Hour // of digests that an image has left behind; it is made again when somebody asks
 	scannedAge    = 30 * 24 * time.Hour  // what other scanners said counts for hours
+	toldAge       = 30 * 24 * time.Hour  // limits count an hour
 )
 
 // aged are the rows that are too old; $1 is their age's beginning.
@@ -37,6 +38,7 @@ var aged = []struct {
 	{goneAge, `DELETE FROM observed WHERE gone_at>0 AND gone_at<$1`},
 	{verdictAge, `DELETE FROM judgement WHERE at<$1 AND EXISTS (SELECT 1 FROM judgement AS o WHERE o.image=judgement.image AND o.at>judgement.at)`},
 	{scannedAge, `DELETE FROM scanned WHERE at<$1`},
+	{toldAge, `DELETE FROM told WHERE at<$1 AND rollout NOT IN (SELECT id FROM rollout WHERE state IN ('planned','running','paused','halted'))`},
 }
 
 // Prune removes what is too old at now, in epoch milliseconds, to matter to anybody, and returns how many rows those were.

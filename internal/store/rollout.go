@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,6 +22,7 @@ type Rollout struct {
 	EndedAt     int64        `json:"ended_at,omitempty"`
 	PublishedAt int64        `json:"published_at,omitempty"` // when the distribution published the patch
 	NoticedAt   int64        `json:"noticed_at,omitempty"`   // when we saw it first
+	Pace        RolloutPace  `json:"pace"`
 }
 
 // Node is one image in one rollout.
@@ -64,18 +66,26 @@ type Change struct {
 	To      string `json:"to,omitempty"`
 }
 
-const rolloutColumns = `id, plan, cause, title, state, reason, created_at, started_at, ended_at, published_at, noticed_at`
+const rolloutColumns = `id, plan, cause, title, state, reason, created_at, started_at, ended_at, published_at, noticed_at, detail`
 
 func scanRollout(row interface{ Scan(...any) error }) (r Rollout, err error) {
-	err = row.Scan(&r.ID, &r.Plan, &r.Cause, &r.Title, &r.State, &r.Reason, &r.CreatedAt, &r.StartedAt, &r.EndedAt, &r.PublishedAt, &r.NoticedAt)
-	return r, err
+	var detail string
+	err = row.Scan(&r.ID, &r.Plan, &r.Cause, &r.Title, &r.State, &r.Reason, &r.CreatedAt, &r.StartedAt, &r.EndedAt, &r.PublishedAt, &r.NoticedAt, &detail)
+	if err != nil || detail == "" {
+		return r, err
+	}
+	return r, json.Unmarshal([]byte(detail), &r.Pace)
 }
 
 // CreateRollout writes a rollout with its nodes and edges. A rollout that exists is left as it is: created is false. A
 // node that waits for one that is not in the rollout is an error.
 func CreateRollout(ctx context.Context, q Querier, r Rollout, nodes []Node) (created bool, err error) {
-	res, err := q.Exec(ctx, `INSERT INTO rollout(`+rolloutColumns+`, detail) VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,'') ON CONFLICT(id) DO NOTHING`,
-		r.ID, r.Plan, r.Cause, r.Title, r.State, r.Reason, r.CreatedAt, r.StartedAt, r.EndedAt, r.PublishedAt, r.NoticedAt)
+	detail, err := json.Marshal(r.Pace)
+	if err != nil {
+		return false, err
+	}
+	res, err := q.Exec(ctx, `INSERT INTO rollout(`+rolloutColumns+`) VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12) ON CONFLICT(id) DO NOTHING`,
+		r.ID, r.Plan, r.Cause, r.Title, r.State, r.Reason, r.CreatedAt, r.StartedAt, r.EndedAt, r.PublishedAt, r.NoticedAt, string(detail))
 	if err != nil {
 		return false, err
 	}
@@ -197,7 +207,8 @@ type Move struct {
 	After          string            // set when not empty
 	Detail         func(*NodeDetail) // may be nil
 	At             int64
-	Rule           string // which rule acted; the actor is the automation
+	Rule           string // which rule acted
+	Actor          string // the person who did it; empty: the automation
 }
 
 // MoveNode changes a node's state and writes the audit row; the caller gives the transaction, in which the rollout is
@@ -237,7 +248,11 @@ func MoveNode(ctx context.Context, q Querier, m Move) (Node, error) {
 	if same {
 		return n, nil
 	}
-	return n, Audit(ctx, q, Event{At: m.At, Actor: "rebuilder", Kind: "automation", Rule: m.Rule, Action: string(m.To), Object: m.Image, Detail: join(m.Rollout, m.Reason)})
+	e := Event{At: m.At, Actor: "rebuilder", Kind: Automation, Rule: m.Rule, Action: string(m.To), Object: m.Image, Detail: join(m.Rollout, m.Reason)}
+	if m.Actor != "" {
+		e.Actor, e.Kind = m.Actor, Human
+	}
+	return n, Audit(ctx, q, e)
 }
 
 func join(rollout, reason string) string {
@@ -319,18 +334,54 @@ func SetRollout(ctx context.Context, q Querier, id string, to RolloutState, reas
 	if err != nil || r.State == to {
 		return err
 	}
+	_, err = Steer(ctx, q, Steering{Rollout: id, To: to, Reason: reason, At: at, Rule: rule, Actor: "rebuilder", Kind: Automation, Action: "rollout " + string(to)})
+	return err
+}
+
+// Steering is a change of a rollout as a whole.
+type Steering struct {
+	Rollout string
+	To      RolloutState
+	Reason  string
+	Pace    func(*RolloutPace) // may be nil
+	At      int64
+	// Who did what, under which rule.
+	Actor, Kind, Rule, Action string
+	Detail                    string // for the audit log; empty: Reason
+}
+
+// Steer changes a rollout's state and what it goes by, with one audit row; the caller gives the transaction. One that has
+// ended stays as it is, which is an error.
+func Steer(ctx context.Context, q Querier, s Steering) (Rollout, error) {
+	r, err := LockRollout(ctx, q, s.Rollout)
+	if err != nil {
+		return r, err
+	}
 	if r.State.Ended() {
-		return fmt.Errorf("rollout %s has ended as %s and cannot become %s", id, r.State, to)
+		return r, fmt.Errorf("rollout %s has ended as %s and cannot become %s", s.Rollout, r.State, s.To)
+	}
+	if r.State != s.To {
+		r.Pace.Since = 0
 	}
 	switch {
-	case to == Running:
-		r.StartedAt = max(r.StartedAt, at)
-	case to.Ended():
-		r.EndedAt = at
+	case r.State == s.To:
+	case s.To == Running:
+		r.StartedAt = max(r.StartedAt, s.At)
+	case s.To.Ended():
+		r.EndedAt = s.At
+	default:
+		r.Pace.Since = s.At
 	}
-	reason = bounded(reason)
-	if _, err := q.Exec(ctx, `UPDATE rollout SET state=$2, reason=$3, started_at=$4, ended_at=$5 WHERE id=$1`, id, to, reason, r.StartedAt, r.EndedAt); err != nil {
-		return err
+	r.State, r.Reason = s.To, bounded(s.Reason)
+	if s.Pace != nil {
+		s.Pace(&r.Pace)
 	}
-	return Audit(ctx, q, Event{At: at, Actor: "rebuilder", Kind: "automation", Rule: rule, Action: "rollout " + string(to), Object: id, Detail: reason})
+	detail, err := json.Marshal(r.Pace)
+	if err != nil {
+		return r, err
+	}
+	if _, err := q.Exec(ctx, `UPDATE rollout SET state=$2, reason=$3, started_at=$4, ended_at=$5, detail=$6 WHERE id=$1`, r.ID, r.State, r.Reason, r.StartedAt, r.EndedAt, string(detail)); err != nil {
+		return r, err
+	}
+	return r, Audit(ctx, q, Event{At: s.At, Actor: s.Actor, Kind: s.Kind, Rule: s.Rule, Action: s.Action, Object: r.ID, Detail: cmp.Or(s.Detail, r.Reason)})
 }
