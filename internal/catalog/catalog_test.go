@@ -105,7 +105,7 @@ func TestLoadFull(t *testing.T) {
 				Name: "weekend", Reason: "nobody is there to merge", Schedule: "0 16 * * 5", Duration: 64 * time.Hour, Timezone: "Europe/Berlin", Spread: time.Hour,
 				Images: []string{"shop/*"}, Match: map[string]string{"owner": "shop"}, Line: 235,
 			}, {
-				Name: "christmas", From: time.Date(2026, 12, 20, 5, 0, 0, 0, time.UTC), To: time.Date(2027, 1, 3, 17, 0, 0, 0, time.UTC), Timezone: "America/New_York", Line: 233,
+				Name: "christmas", From: time.Date(2026, 12, 20, 5, 0, 0, 0, time.UTC), To: time.Date(2027, 1, 3, 17, 0, 0, 0, time.UTC), Timezone: "America/New_York", Line: 244,
 			}},
 		},
 		Workers: []Worker{{
