@@ -28,6 +28,9 @@ type Forge interface {
 	// Dispatch starts the application's own CI. GitHub keeps no record of a repository_dispatch that can be asked
 	// for, so the caller's ledger decides whether it was sent; Dispatch.Key travels in the payload for the receiver.
 	Dispatch(ctx context.Context, d Dispatch) error
+	// Dispatched says whether CI has started a run for a dispatch since then: one whose name has Dispatch.Key, or else any of
+	// that kind. It is for the repetition of a Dispatch whose answer was lost. A forge may show a run some seconds late.
+	Dispatched(ctx context.Context, d Dispatch, since time.Time) (bool, error)
 }
 
 // ErrNotFound is returned when a repository, branch, file or pull request does not exist (or may not be seen).

@@ -297,6 +297,9 @@ func (forge) Proposed(context.Context, notify.Proposal) (notify.PullRequest, err
 }
 func (forge) ClosePullRequest(context.Context, string, int, string) error { return errNotHere }
 func (forge) Dispatch(context.Context, notify.Dispatch) error             { return errNotHere }
+func (forge) Dispatched(context.Context, notify.Dispatch, time.Time) (bool, error) {
+	return false, errNotHere
+}
 
 // twoBases is upstream/debian <- base/debian <- base/python.
 const twoBases = `

@@ -208,25 +208,6 @@ func (r *Runner) wants(ctx context.Context, facts []plan.Application) (map[strin
 	return out, nil
 }
 
-// dispatch asks for a run of the application's CI. The forge keeps nothing that could be asked for later, so the ledger
-// alone knows: a kill between the call and its record costs one more run of their CI, which builds the same.
-func (r *Runner) dispatch(ctx context.Context, app catalog.Application, p *store.Proposal) error {
-	key := p.Key + " " + digestOf(p.Wants)
-	if _, done, err := r.store.Ledger().Begin(ctx, key, "dispatch", app.Repository); err != nil || done {
-		return err
-	}
-	payload := map[string]string{"rollout": p.Rollout}
-	for _, b := range slices.Sorted(maps.Keys(p.Wants)) {
-		if len(payload) < 8 {
-			payload[b] = p.Wants[b]
-		}
-	}
-	if err := r.forge.Dispatch(ctx, notify.Dispatch{Key: key, Repo: app.Repository, Event: app.Event, Workflow: app.Workflow, Ref: app.Branch, Payload: payload}); err != nil {
-		return noted("dispatch "+app.Repository, err)
-	}
-	return r.store.Ledger().Done(ctx, key, "sent")
-}
-
 // propose opens or updates the pull request that pins the wanted digests in all Dockerfiles of the application.
 func (r *Runner) propose(ctx context.Context, t Turn, app catalog.Application, facts []plan.Application, p *store.Proposal) error {
 	commit := facts[0].Commit

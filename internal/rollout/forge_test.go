@@ -30,6 +30,7 @@ type repository struct {
 	commits []string // Dockerfile at each commit
 	values  []string // values.yaml at each commit; none when there is none
 	pulls   []*pull
+	runs    map[string]int // of CI, by what they were asked for with
 }
 
 type pull struct {
@@ -48,7 +49,7 @@ func (r *repository) file(p notify.Proposal) string {
 func (f *forge) add(repo, dockerfile string, images ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.repos[repo] = &repository{images: images, commits: []string{dockerfile}}
+	f.repos[repo] = &repository{images: images, commits: []string{dockerfile}, runs: map[string]int{}}
 	f.ci(f.repos[repo])
 }
 
@@ -164,10 +165,17 @@ func (f *forge) Dispatch(_ context.Context, d notify.Dispatch) error {
 	f.mu.Lock()
 	f.writes++
 	f.dispatches++
+	f.repos[d.Repo].runs[d.Key]++
 	f.ci(f.repos[d.Repo])
 	f.mu.Unlock()
 	f.lab.cut.here("after dispatch")
 	return nil
+}
+
+func (f *forge) Dispatched(_ context.Context, d notify.Dispatch, _ time.Time) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.repos[d.Repo].runs[d.Key] > 0, nil
 }
 
 func (f *forge) set(do func(*forge)) {

@@ -31,6 +31,7 @@ import (
 	"rebuilder/internal/catalog"
 	"rebuilder/internal/demo/debrepo"
 	"rebuilder/internal/durable"
+	"rebuilder/internal/notify"
 	"rebuilder/internal/observe"
 	"rebuilder/internal/plan"
 	"rebuilder/internal/reconcile"
@@ -57,6 +58,7 @@ type lab struct {
 	pushes   atomic.Int64 // all writes to the registry
 	cut      *cut
 	gates    rollout.Gates
+	storm    *storm      // strikes the daemon's calls; nil: the weather is fair
 	over     atomic.Bool // the test has ended, and its registry is going
 
 	store  *store.Store
@@ -310,11 +312,18 @@ func (l *lab) start() {
 	must(err)
 	l.packages, err = watch.New(watch.Config{Dir: filepath.Join(l.dir, "indexes"), Log: log})
 	must(err)
-	reg, err := registry.New(registry.Config{})
+	regs, settings, host := registry.Config{}, rollout.Config{Logs: l.dir, Log: log, Gates: l.gates}, notify.Forge(l.forge)
+	if l.storm != nil {
+		log = slog.New(slog.DiscardHandler)
+		regs.Transport, regs.Backoff = l.storm, time.Millisecond
+		settings.Patience, settings.Lag, settings.Log = 2*time.Millisecond, 100*time.Millisecond, log
+		host = stormyForge{l.forge, l.storm}
+	}
+	reg, err := registry.New(regs)
 	must(err)
-	obs := &observe.Observer{Registry: reg, Packages: l.packages, Forge: l.forge, Store: l.store, Now: time.Now, Log: log}
+	obs := &observe.Observer{Registry: reg, Packages: l.packages, Forge: host, Store: l.store, Now: time.Now, Log: log}
 	l.loop = reconcile.New(c, obs, l.store, log, time.Now)
-	l.runner, err = rollout.New(l.engine, l.store, obs, l.builder, cutRegistry{reg, l.cut}, l.forge, l.loop.Catalog, rollout.Config{Logs: l.dir, Log: log, Gates: l.gates})
+	l.runner, err = rollout.New(l.engine, l.store, obs, l.builder, cutRegistry{reg, l.cut}, host, l.loop.Catalog, settings)
 	must(err)
 	l.loop.Use(l.runner)
 	must(l.engine.Launch(ctx))

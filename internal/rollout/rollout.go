@@ -46,6 +46,8 @@ type Config struct {
 	Parallel int           // trials at once that are handed to the builder, which has a line of its own; 0: 200
 	Timeout  time.Duration // of one build; 0: 1h
 	Logs     string        // directory of build logs
+	Patience time.Duration // first wait between two tries of a step; it doubles; 0: 500ms
+	Lag      time.Duration // until a forge surely shows a run that was asked for; 0: 15s
 	Now      func() time.Time
 	Log      *slog.Logger
 	// Changed is called after each change of state, to wake the reconcile; may be nil. It must not block.
@@ -78,6 +80,12 @@ func New(engine *durable.Engine, st *store.Store, facts Facts, b build.Builder, 
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = time.Hour
+	}
+	if cfg.Patience == 0 {
+		cfg.Patience = 500 * time.Millisecond
+	}
+	if cfg.Lag == 0 {
+		cfg.Lag = 15 * time.Second
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

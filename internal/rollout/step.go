@@ -33,16 +33,13 @@ type failure struct {
 
 func fail(reason string) *failure { return &failure{State: store.Failed, Reason: reason} }
 
-const (
-	tries    = 6
-	patience = 500 * time.Millisecond // first wait between two tries of a step
-)
+const tries = 6 // of a step
 
 // step runs fn durably, repeating it for a while when the error says that it may pass. What does not pass is a failure.
 func step[T any](r *Runner, ctx dbos.Context, name string, fn func(context.Context) (T, error)) (T, *failure, error) {
 	a, err := durable.Step(ctx, name, func(ctx context.Context) (answer[T], error) {
 		r.hold()
-		wait := patience
+		wait := r.cfg.Patience
 		for n := 1; ; n++ {
 			v, err := fn(ctx)
 			r.hold()
@@ -88,13 +85,17 @@ func passing(err error) bool {
 	return !errors.Is(err, notify.ErrNotFound)
 }
 
-// until is how long a forge asked us to wait, at most an hour.
+// until is how long a forge asked us to wait, or we ourselves, at most an hour.
 func until(err error, now time.Time) time.Duration {
 	var limited *notify.RateLimited
-	if !errors.As(err, &limited) {
-		return 0
+	var early *tooEarly
+	switch {
+	case errors.As(err, &limited):
+		return min(limited.Until.Sub(now), time.Hour)
+	case errors.As(err, &early):
+		return early.until.Sub(now)
 	}
-	return min(limited.Until.Sub(now), time.Hour)
+	return 0
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
