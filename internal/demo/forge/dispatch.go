@@ -1,5 +1,7 @@
 package forge
 
+import "strings"
+
 // Limits from GitHub's description of the two operations.
 const (
 	maxEventType     = 100
@@ -21,6 +23,7 @@ func repositoryDispatch(c *call) reply {
 	case len(in.ClientPayload) > maxClientPayload:
 		return invalid("No more than 10 properties are allowed; client_payload has more.")
 	}
+	c.started("repository_dispatch", in.EventType, c.repo.Default, c.git.resolve(c.ctx, c.repo.Default), "ci.yml")
 	c.dispatched(Dispatched{Event: in.EventType, Payload: in.ClientPayload})
 	return noContent()
 }
@@ -43,9 +46,9 @@ func workflowDispatch(c *call) reply {
 	case len(in.Inputs) > maxInputs:
 		return invalid("you may only define up to 25 `inputs` for a `workflow_dispatch` event")
 	}
+	run := c.started("workflow_dispatch", workflow, strings.TrimPrefix(in.Ref, "refs/heads/"), sha, workflow).ID
 	c.dispatched(Dispatched{Workflow: workflow, Ref: in.Ref, Payload: in.Inputs})
 	if c.r.Header.Get("X-GitHub-Api-Version") == nextVersion {
-		run := c.f.state.nextID()
 		return ok(object{
 			"workflow_run_id": run, "run_url": c.f.repoAPI(c.repo, "/actions/runs/%d", run), "html_url": c.f.repoWeb(c.repo, "/actions/runs/%d", run),
 		})

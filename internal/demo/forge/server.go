@@ -154,6 +154,8 @@ func (f *Forge) routes() *http.ServeMux {
 
 	repo("POST", "/dispatches", repositoryDispatch)
 	repo("POST", "/actions/workflows/{workflow}/dispatches", workflowDispatch)
+	repo("GET", "/actions/runs", listRuns)
+	repo("GET", "/actions/workflows/{workflow}/runs", listRuns)
 	return mux
 }
 

@@ -178,6 +178,8 @@ func (w *world) talk() {
 func (w *world) dispatch() {
 	w.call("POST", "/dispatches", map[string]any{"event_type": "base", "client_payload": map[string]string{"a": "b"}})
 	w.call("POST", "/actions/workflows/ci.yml/dispatches", map[string]any{"ref": "main"})
+	w.get("/actions/runs?event=repository_dispatch")
+	w.get("/actions/workflows/ci.yml/runs?event=workflow_dispatch&branch=main")
 }
 
 // receiver takes webhooks as a program would: it refuses what is not signed.

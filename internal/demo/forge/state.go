@@ -46,6 +46,7 @@ type repository struct {
 	Labels               map[string]*label      // by lower-case name
 	Checks               []*check
 	Statuses             []*status
+	Runs                 []*run `json:",omitempty"`
 }
 
 // thread is what pull requests and issues have in common; they share their numbers.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"rebuilder/internal/demo/forge"
 	"rebuilder/internal/notify"
@@ -148,6 +149,35 @@ func TestDispatch(t *testing.T) {
 	err := w.client.Dispatch(t.Context(), notify.Dispatch{Repo: "acme/web", Workflow: "none.yml", Ref: "main"})
 	if !errors.Is(err, notify.ErrNotFound) {
 		t.Errorf("a workflow that is not there: %v", err)
+	}
+}
+
+// TestDispatched: a dispatch whose answer was lost is found among the runs that are young enough.
+func TestDispatched(t *testing.T) {
+	w := start(t)
+	event := notify.Dispatch{Key: "k1", Repo: "acme/web", Event: "base-image"}
+	workflow := notify.Dispatch{Key: "k2", Repo: "acme/web", Workflow: "base.yml", Ref: "main"}
+	started := func(d notify.Dispatch, since time.Time) bool {
+		t.Helper()
+		there, err := w.client.Dispatched(t.Context(), d, since)
+		w.must(err)
+		return there
+	}
+	since := time.Now()
+	for _, d := range []notify.Dispatch{event, workflow} {
+		if started(d, since) {
+			t.Errorf("%s: it is there before it was sent", d.Key)
+		}
+		w.must(w.client.Dispatch(t.Context(), d))
+		if !started(d, since) {
+			t.Errorf("%s: it is not there", d.Key)
+		}
+		if started(d, since.Add(time.Hour)) {
+			t.Errorf("%s: one of long ago is taken for it", d.Key)
+		}
+	}
+	if _, err := w.client.Dispatched(t.Context(), notify.Dispatch{Repo: "acme/none", Event: "e"}, since); !errors.Is(err, notify.ErrNotFound) {
+		t.Errorf("a repository that is not there: %v", err)
 	}
 }
 
