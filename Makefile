@@ -19,7 +19,7 @@ RACE := ./internal/demo/... ./internal/build/... ./internal/store/... ./internal
 	./internal/reconcile/... ./internal/api/... ./internal/web/... ./cmd/...
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench bench-rollout compare lint race vuln spec verify clean
+.PHONY: help setup build demo test bench bench-rollout compare cosign lint race vuln spec verify clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench-rollout: setup build ## compare a rollout with buildctl and buildx bake on
 
 compare: setup ## hold what is found against Syft, Trivy and Grype (ADVISORIES, MIRROR)
 	scripts/compare
+
+cosign: ## have cosign 2 and 3 verify what is signed here, and the other way round
+	scripts/cosign
 
 lint: ## go vet, gofmt, staticcheck
 	$(GO) vet ./...

@@ -36,6 +36,7 @@ import (
 	"rebuilder/internal/rollout"
 	"rebuilder/internal/scan"
 	"rebuilder/internal/secret"
+	"rebuilder/internal/sign"
 	"rebuilder/internal/store"
 	"rebuilder/internal/watch"
 	"rebuilder/internal/web"
@@ -66,6 +67,7 @@ type App struct {
 	vex      *judge.VEX
 	rejudge  chan struct{}
 	finder   *discover.Discoverer
+	key      *sign.Key // nil: nothing is signed
 	listener net.Listener
 	server   *http.Server
 	close    sync.Once
@@ -91,6 +93,9 @@ func NewApp(ctx context.Context, cfg AppConfig) (app *App, err error) {
 	metrics := newTraffic()
 	forge, err := a.forgeConfig(c, metrics)
 	if err != nil {
+		return nil, err
+	}
+	if a.key, err = signingKey(ctx, c, cfg.Env); err != nil {
 		return nil, err
 	}
 	if a.listener, err = listen(cfg.Listen); err != nil {
@@ -441,7 +446,14 @@ func sourcesOf(c *catalog.Catalog) []advisory.Source {
 
 // gates are what candidates pass before they are promoted.
 func (a *App) gates(c *catalog.Catalog, reg *registry.Client, obs *observe.Observer) (rollout.Gates, error) {
-	g := rollout.Gates{Judge: a.judge, Tester: a.builder, Documents: judge.Documents{Registry: reg, Inventory: obs.Inventory, Version: version()}, Secret: a.buildSecret}
+	documents := judge.Documents{Registry: reg, Inventory: obs.Inventory, Version: version(), Builder: c.Signing.Builder}
+	signatures := judge.Signatures{Registry: reg, Catalog: a.loop.Catalog}
+	g := rollout.Gates{Judge: a.judge, Tester: a.builder, Secret: a.buildSecret}
+	if a.key != nil {
+		signer := sign.New(a.key, reg)
+		documents.Attester, g.Signer, signatures.Ours = signer, signer, a.key.Public()
+	}
+	g.Documents, g.Verifier = documents, signatures
 	if a.forge != nil {
 		g.Token = a.forge.Token
 	}

@@ -30,6 +30,9 @@ type Request struct {
 	Expect v1.Hash
 	// Release is the immutable tag of this digest: "20261121-1a2b3c4d". None is made when empty.
 	Release string
+	// Attest puts beside the digest what is to be there before anything points to it; nil: nothing. It is called once the
+	// channel was found where it was expected and is still to be moved, and must be safe to repeat.
+	Attest func(ctx context.Context) error
 }
 
 // Result is what a promotion did.
@@ -81,6 +84,11 @@ func Promote(ctx context.Context, reg Registry, r Request) (Result, error) {
 	}
 	if found != r.Digest && found != r.Expect {
 		return Result{Previous: found}, &Moved{Channel: r.Repository + ":" + r.Channel, Expected: r.Expect, Found: found, Want: r.Digest}
+	}
+	if r.Attest != nil && found != r.Digest {
+		if err := r.Attest(ctx); err != nil {
+			return Result{Previous: found}, err
+		}
 	}
 	released, err := release(ctx, reg, r)
 	if err != nil {

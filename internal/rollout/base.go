@@ -117,6 +117,7 @@ type inputs struct {
 	Before    string // image on the channel now, by the digest of its manifest; empty when none
 	Channel   string // what the channel itself points to, which is an index when somebody else pushed one
 	Step      plan.Step
+	Verified  []store.Signature // of what it stands on
 	// Of an application: what it is built from, "acme/web@<commit>", and what a failure is remembered by besides.
 	Source, Tell string
 }
@@ -158,7 +159,8 @@ func (r *Runner) inputs(ctx context.Context, t Turn) (inputs, error) {
 	if found && a.Outcome == string(store.NotTaken) {
 		return out, &failure{State: store.NotTaken, Reason: a.Reason}
 	}
-	return out, nil
+	out.Verified, err = r.verified(ctx, in)
+	return out, err
 }
 
 // pointless says why a rebuild that was only for its parents' sake is not needed: they did not change after all.
@@ -286,7 +288,15 @@ func (r *Runner) promote(ctx context.Context, t Turn, in inputs, digest string) 
 		return "", err
 	}
 	release := time.UnixMilli(started.StartedAt).UTC().Format("20060102") + "-" + short(digest)
-	res, err := promote.Promote(ctx, r.registry, promote.Request{Repository: b.Image, Channel: b.Channel, Digest: to, Expect: expect, Release: release})
+	n, err := store.GetNode(ctx, r.store.Q(), t.Rollout, t.Image)
+	if err != nil {
+		return "", err
+	}
+	res, err := promote.Promote(ctx, r.registry, promote.Request{Repository: b.Image, Channel: b.Channel, Digest: to, Expect: expect, Release: release,
+		Attest: func(ctx context.Context) error {
+			return r.attestPromotion(ctx, b, promotionPredicate{From: in.Channel, To: digest, Release: release, Rollout: t.Rollout, Rule: "promote",
+				Gates: gatesPassed(n.Detail.Evidence), By: "rebuilder", Kind: "automation", At: time.UnixMilli(started.StartedAt).UTC().Format(time.RFC3339)})
+		}})
 	if err != nil {
 		return "", err
 	}

@@ -34,6 +34,8 @@ type Gates struct {
 	Judge     Judge
 	Tester    imagetest.Tester
 	Documents Documents
+	Signer    Signer
+	Verifier  Verifier
 	// Token returns the forge's token for the repository of a trial; nil: they need none.
 	Token func(ctx context.Context, repository string) (string, error)
 	// Secret returns the value of a build's secret.
@@ -174,26 +176,36 @@ func readBounded(file string, most int64) ([]byte, error) {
 // testID names the tests of a turn, for `rebuilder logs`.
 func testID(t Turn) string { return jobID("t", t, t.Image) }
 
-// attach puts the documents beside the digest before the channel moves to it.
-func (r *Runner) attach(ctx context.Context, t Turn, in inputs, made made) (bool, error) {
+// attach puts the documents beside the digest, and signs it, before the channel moves to it.
+func (r *Runner) attach(ctx context.Context, t Turn, in inputs, made made, ev store.Evidence) (bool, error) {
 	b, f := r.base(t.Image)
 	if f != nil {
 		return false, f
 	}
 	b.Platform = in.Platform
+	if r.cfg.Gates.Documents != nil {
+		if err := r.document(ctx, b, made); err != nil {
+			return false, err
+		}
+	}
+	return true, r.sign(ctx, b, made.Digest, ev)
+}
+
+func (r *Runner) document(ctx context.Context, b catalog.Base, made made) error {
 	var provenance []byte
 	if made.Build != "" {
 		var err error
 		if provenance, err = store.GetProvenance(ctx, r.store.Q(), made.Build); err != nil {
-			return false, err
+			return err
 		}
 	}
-	return true, r.cfg.Gates.Documents.Attach(ctx, b, made.Digest, provenance)
+	return r.cfg.Gates.Documents.Attach(ctx, b, made.Digest, provenance)
 }
 
 // gates takes a candidate from what is inside it to the point where only its channel is left to move.
 func (r *Runner) gates(ctx dbos.Context, t Turn, in inputs, made made) (ev store.Evidence, f *failure, err error) {
 	gate := store.GatePolicy
+	ev.Signatures = in.Verified
 	defer func() {
 		if f != nil {
 			f.Gate, f.Digest = gate, made.Digest
@@ -231,10 +243,13 @@ func (r *Runner) gates(ctx dbos.Context, t Turn, in inputs, made made) (ev store
 			return ev, f, err
 		}
 	}
-	if r.cfg.Gates.Documents == nil {
+	if r.cfg.Gates.Documents == nil && r.cfg.Gates.Signer == nil {
 		return ev, nil, nil
 	}
 	gate = store.GateDocuments
-	_, f, err = step(r, ctx, "attach", func(ctx context.Context) (bool, error) { return r.attach(ctx, t, in, made) })
+	_, f, err = step(r, ctx, "attach", func(ctx context.Context) (bool, error) { return r.attach(ctx, t, in, made, ev) })
+	if f != nil && f.Who == "" {
+		f.Who = "who keeps the registry, or the signing key"
+	}
 	return ev, f, err
 }

@@ -98,7 +98,8 @@ func (r *Runner) ownInputs(ctx context.Context, t Turn, b catalog.Base) (inputs,
 		reason := fmt.Sprintf("%s points to %s and stood for %s when this was planned: it has moved, or is an index, and we build one platform", b.Reference(), short(out.Channel), short(out.Before))
 		return out, &failure{State: store.Blocked, Reason: reason, Who: "owner of " + app.Repository}
 	}
-	return out, nil
+	out.Verified, err = r.verified(ctx, out.Inputs)
+	return out, err
 }
 
 // recipeOf is what decides, beside its parents, what a build of an application's commit makes.

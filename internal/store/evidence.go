@@ -8,6 +8,16 @@ type Evidence struct {
 	Verdict *Verdict `json:"verdict,omitempty"` // nil: it was not judged
 	Tests   *Tests   `json:"tests,omitempty"`   // nil: there are none
 	Trials  []Trial  `json:"trials,omitempty"`
+	// Signatures are those of what it stands on, where they were asked for.
+	Signatures []Signature `json:"signatures,omitempty"`
+}
+
+// Signature is a signature of an image that verified.
+type Signature struct {
+	Image     string `json:"image"`     // in the graph
+	Reference string `json:"reference"` // with the digest that it is about
+	Key       string `json:"key"`       // the SHA-256 of the public key
+	Place     string `json:"place"`     // where it was found: tag, bundle, referrers
 }
 
 // Verdict is what the policy makes of a digest, in the numbers and sentences that are kept of it.
