@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"rebuilder/internal/advisory"
+	"rebuilder/internal/announce"
 	"rebuilder/internal/api"
 	"rebuilder/internal/build"
 	"rebuilder/internal/build/buildkit"
@@ -68,6 +69,7 @@ type App struct {
 	rejudge  chan struct{}
 	finder   *discover.Discoverer
 	key      *sign.Key // nil: nothing is signed
+	people   *announce.Announcer
 	listener net.Listener
 	server   *http.Server
 	close    sync.Once
@@ -158,6 +160,7 @@ func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Wat
 	}
 	obs := &observe.Observer{Registry: reg, Packages: packages, Forge: forge, Store: a.store, Secrets: secrets, Found: a.found, Now: time.Now, Log: a.cfg.Log}
 	a.loop = reconcile.New(c, obs, a.store, a.cfg.Log, time.Now)
+	a.people = a.announcing()
 	if err := a.judges(c, obs); err != nil {
 		return err
 	}
@@ -204,6 +207,7 @@ func (a *App) Run(ctx context.Context) error {
 	go a.judge.Run(ctx, a.rejudge)
 	go a.prune(ctx)
 	go a.discover(ctx)
+	go a.people.Run(ctx)
 	a.cfg.Log.Info("ready", "url", a.URL(), "catalog", a.cfg.Catalog, "builder", a.builder.Address())
 	select {
 	case err := <-failed:
@@ -430,6 +434,7 @@ func (a *App) changed() {
 	case a.rejudge <- struct{}{}:
 	default:
 	}
+	a.people.Wake()
 	a.loop.Wake()
 }
 

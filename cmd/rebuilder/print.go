@@ -67,17 +67,17 @@ func (p *printer) paint(colour, s string) string {
 // state paints a state's word, with a mark that needs no colour.
 func (p *printer) state(s string) string {
 	switch s {
-	case "current", "done", "unchanged", "built", "ok", "ready", "pass", "approved":
+	case "current", "done", "unchanged", "built", "ok", "ready", "pass", "approved", "delivered":
 		return p.paint(green, "✓ "+s)
 	case "skipped", "rejected", "revoked":
 		return "- " + s
 	case "rebuilding", "building", "testing", "scanning", "promoting", "running", "planned", "full":
 		return p.paint(blue, "◐ "+s)
-	case "awaiting", "telling", "waiting", "open", "merged", "paused", "draining", "requested", "expiring":
+	case "awaiting", "telling", "waiting", "open", "merged", "paused", "draining", "requested", "expiring", "pending":
 		return p.paint(yellow, "◌ "+s)
 	case "behind":
 		return p.paint(yellow, "! fix available")
-	case "unknown", "never":
+	case "unknown", "never", "new":
 		return p.paint(yellow, "? "+s)
 	}
 	return p.paint(red, "✗ "+s)

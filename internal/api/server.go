@@ -24,6 +24,8 @@
 //	GET  /api/v1/events                    an event (text/event-stream) whenever something changed
 //	POST /api/v1/refresh                   build bases fresh, at once
 //	GET  /api/v1/advisories                the sources of advisories, and whose packages none covers
+//	GET  /api/v1/deliveries                chats and subscribers, and events on their way; ?subscriber= state= event= limit=
+//	POST /api/v1/deliveries/retry          send again what is parked
 //	GET  /api/v1/exceptions                exceptions and what they excuse; ?state= (may be given again) all=
 //	POST /api/v1/exceptions                ask for one
 //	POST /api/v1/exceptions/{id}/approve   by somebody else than who asked; so do .../reject and .../revoke
@@ -151,6 +153,8 @@ func (s *Server) routes() http.Handler {
 	read("/api/v1/builds/{id}", s.getBuild)
 	read("/api/v1/audit", s.getAudit)
 	read("/api/v1/advisories", func(r *http.Request) (any, error) { return s.Advisories(r.Context()) })
+	read("/api/v1/deliveries", s.getDeliveries)
+	write("/api/v1/deliveries/retry", s.redeliver)
 	read("/api/v1/exceptions", s.getExceptions)
 	write("/api/v1/exceptions", s.requestException)
 	write("/api/v1/exceptions/{id}/{decision}", s.decideException)

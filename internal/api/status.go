@@ -53,7 +53,11 @@ func (r *Reader) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s.Needs = slices.Concat(needs(v, s, images), failing(images, judged), exceptionNeeds(exceptions.Exceptions))
+	untold, err := r.untold(ctx, v.now)
+	if err != nil {
+		return Status{}, err
+	}
+	s.Needs = slices.Concat(needs(v, s, images), failing(images, judged), exceptionNeeds(exceptions.Exceptions), untold)
 	return s, nil
 }
 

@@ -11,6 +11,7 @@ type Catalog struct {
 	Dir    string // absolute directory of File; relative paths are resolved against it
 
 	Organization string
+	URL          string // where people reach the daemon's pages, without a slash at its end; empty: unknown
 	Registry     Registry
 	Forge        Forge
 	Builder      Builder
@@ -22,6 +23,8 @@ type Catalog struct {
 	Proposals    Proposals
 	Pace         Pace
 	Webhooks     []Webhook
+	Chats        []Chat
+	Subscribers  []Subscriber
 	Workers      []Worker
 	Advisories   []AdvisorySource
 	Scanners     []Scanner

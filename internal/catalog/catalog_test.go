@@ -75,7 +75,7 @@ func TestLoadFull(t *testing.T) {
 	}
 	usual := Proposals{Labels: []string{"base-image"}, CoolDown: 7 * 24 * time.Hour, PushesPerHour: 2}
 	want := &Catalog{
-		File: "testdata/full/catalog.toml", SHA256: got.SHA256, Dir: dir, Organization: "Acme",
+		File: "testdata/full/catalog.toml", SHA256: got.SHA256, Dir: dir, Organization: "Acme", URL: "https://rebuilder.example.com",
 		Registry: Registry{Address: "registry.example.com/platform", Insecure: true},
 		Forge: Forge{
 			URL: "https://ghe.example.com/api/v3", CloneURL: "https://ghe.example.com",
@@ -107,6 +107,20 @@ func TestLoadFull(t *testing.T) {
 			}, {
 				Name: "christmas", From: time.Date(2026, 12, 20, 5, 0, 0, 0, time.UTC), To: time.Date(2027, 1, 3, 17, 0, 0, 0, time.UTC), Timezone: "America/New_York", Line: 244,
 			}},
+		},
+		Chats: []Chat{
+			{Name: "platform", Kind: Slack, Token: Secret{Env: "SLACK_TOKEN"}, Channel: "C0123456789", API: "https://slack.example.com/api/", Line: nth(src, "[[chat]]", 1)},
+			{Name: "on-call", Kind: Slack, URL: Secret{File: filepath.Join(dir, "secrets/slack")}, Line: nth(src, "[[chat]]", 2)},
+			{Name: "teams", Kind: Teams, URL: Secret{Env: "TEAMS_URL"}, Line: nth(src, "[[chat]]", 3)},
+			{Name: "mail", Kind: Mail, Server: "smtp.example.com:465", TLS: "implicit", User: "rebuilder", Password: Secret{Env: "MAIL_PASSWORD"},
+				From: "rebuilder@example.com", To: []string{"platform@example.com", "security@example.com"}, Line: nth(src, "[[chat]]", 4)},
+			{Name: "relay", Kind: Mail, Server: "127.0.0.1:25", TLS: "starttls", User: "relay", Password: Secret{File: filepath.Join(dir, "secrets/relay")},
+				From: "rebuilder@example.com", To: []string{"all@example.com"}, Line: nth(src, "[[chat]]", 5)},
+		},
+		Subscribers: []Subscriber{
+			{Name: "inventory", URL: "https://hooks.example.com/rebuilder", Secret: Secret{Env: "INVENTORY_SECRET"},
+				Types: []string{"rebuilder.rollout.*", "rebuilder.promoted"}, Images: []string{"base/*"}, Line: nth(src, "[[subscriber]]", 1)},
+			{Name: "all", URL: "http://10.0.0.7:8080/events", Secret: Secret{File: filepath.Join(dir, "secrets/all")}, Line: nth(src, "[[subscriber]]", 2)},
 		},
 		Workers: []Worker{{
 			Name: "near", Address: "unix:///run/buildkit/buildkitd.sock", Parallel: 4, Line: 114,
@@ -188,6 +202,18 @@ func TestLoadFull(t *testing.T) {
 	if len(got.SHA256) != 64 {
 		t.Errorf("SHA256 %q", got.SHA256)
 	}
+}
+
+// nth is the line of the nth header of its kind.
+func nth(src []byte, header string, n int) int {
+	for i, l := range strings.Split(string(src), "\n") {
+		if l == header {
+			if n--; n == 0 {
+				return i + 1
+			}
+		}
+	}
+	return 0
 }
 
 func TestDefaults(t *testing.T) {

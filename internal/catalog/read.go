@@ -28,6 +28,8 @@ type reader struct {
 func (r *reader) read() {
 	c, t := r.catalog, r.root
 	c.Organization = t.text("organization")
+	c.URL = strings.TrimRight(t.text("url"), "/")
+	r.web(t, "url", c.URL)
 	c.Registry = r.registry(t.section("registry"))
 	c.Builder = r.builder(t.section("builder"))
 	c.Watch = r.watch(t.section("watch"))
@@ -42,6 +44,12 @@ func (r *reader) read() {
 	}
 	for _, s := range t.sections("webhook") {
 		c.Webhooks = append(c.Webhooks, r.webhook(s))
+	}
+	for _, s := range t.sections("chat") {
+		c.Chats = append(c.Chats, r.chat(s))
+	}
+	for _, s := range t.sections("subscriber") {
+		c.Subscribers = append(c.Subscribers, r.subscriber(s))
 	}
 	for _, s := range t.sections("worker") {
 		c.Workers = append(c.Workers, r.worker(s))

@@ -6,20 +6,22 @@ import (
 )
 
 const whereSecretsGo = "the catalog is read by many people: put the value into an environment variable or a file, name it with token_env or " +
-	"token_file (webhook_secret_env for webhooks, secrets = { npm = { env = \"NPM_TOKEN\" } } for builds), and replace the secret, since it has been seen"
+	"token_file (url_env for chats, webhook_secret_env for webhooks, secrets = { npm = { env = \"NPM_TOKEN\" } } for builds), and replace the secret, since it has been seen"
 
 // secretValue finds values that are secrets whatever the key is called.
 var secretValue = regexp.MustCompile(strings.Join([]string{
-	`gh[pousr]_[A-Za-z0-9]{16,}`,           // GitHub tokens
-	`github_pat_[A-Za-z0-9_]{16,}`,         // GitHub fine-grained tokens
-	`glpat-[A-Za-z0-9_-]{16,}`,             // GitLab
-	`xox[abeoprs]-[A-Za-z0-9-]{10,}`,       // Slack
-	`(?:AKIA|ASIA)[A-Z0-9]{16}`,            // AWS
-	`npm_[A-Za-z0-9]{30,}`,                 // npm
-	`dckr_pat_[A-Za-z0-9_-]{16,}`,          // Docker Hub
-	`-----BEGIN [A-Z ]*PRIVATE KEY-----`,   // PEM
-	`://[^/\s:@"']+:[^/\s:@"']+@`,          // a password in a URL
-	`eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{8,}`, // JSON web tokens
+	`gh[pousr]_[A-Za-z0-9]{16,}`,                                       // GitHub tokens
+	`github_pat_[A-Za-z0-9_]{16,}`,                                     // GitHub fine-grained tokens
+	`glpat-[A-Za-z0-9_-]{16,}`,                                         // GitLab
+	`xox[abeoprs]-[A-Za-z0-9-]{10,}`,                                   // Slack
+	`(?:AKIA|ASIA)[A-Z0-9]{16}`,                                        // AWS
+	`npm_[A-Za-z0-9]{30,}`,                                             // npm
+	`dckr_pat_[A-Za-z0-9_-]{16,}`,                                      // Docker Hub
+	`hooks\.slack\.com/[a-z]+/[A-Za-z0-9/]{12,}`,                       // Slack's incoming webhooks
+	`\.(?:logic\.azure\.com|powerplatform\.com)[^\s"']*sig=[\w%-]{8,}`, // workflows of Teams
+	`-----BEGIN [A-Z ]*PRIVATE KEY-----`,                               // PEM
+	`://[^/\s:@"']+:[^/\s:@"']+@`,                                      // a password in a URL
+	`eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{8,}`,                             // JSON web tokens
 }, "|"))
 
 // secretKey finds keys whose values are secrets whatever they look like.

@@ -27,7 +27,8 @@ type Event struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// Audit appends to the audit log. It belongs in the transaction that makes the change it tells of.
+// Audit appends to the audit log, and to the outbox of those who subscribe to it. It belongs in the transaction that makes
+// the change it tells of.
 func Audit(ctx context.Context, q Querier, e Event) error {
 	if e.ID == "" {
 		id, err := uuid.NewV7()
@@ -42,6 +43,9 @@ func Audit(ctx context.Context, q Querier, e Event) error {
 	_, err := q.Exec(ctx, `INSERT INTO audit(id, at, actor, kind, rule, action, object, detail) VALUES($1,$2,$3,$4,$5,$6,$7,$8)`,
 		e.ID, e.At, e.Actor, e.Kind, e.Rule, e.Action, e.Object, bounded(e.Detail))
 	if err != nil {
+		return fmt.Errorf("audit %s %s: %w", e.Action, e.Object, err)
+	}
+	if _, err := q.Exec(ctx, `INSERT INTO outbox(id) VALUES($1)`, e.ID); err != nil {
 		return fmt.Errorf("audit %s %s: %w", e.Action, e.Object, err)
 	}
 	return nil
@@ -80,6 +84,15 @@ func AuditLog(ctx context.Context, q Querier, f AuditFilter) ([]Event, error) {
 	}
 	query += fmt.Sprintf(" ORDER BY id DESC LIMIT %d", limit(f.Limit))
 	return Collect(ctx, q, scanEvent, query, args...)
+}
+
+// GetEvent returns one event; ErrNoRows when there is none.
+func GetEvent(ctx context.Context, q Querier, id string) (Event, error) {
+	e, err := scanEvent(q.QueryRow(ctx, `SELECT id, at, actor, kind, rule, action, object, detail FROM audit WHERE id=$1`, id))
+	if err != nil {
+		return e, fmt.Errorf("event %s: %w", id, err)
+	}
+	return e, nil
 }
 
 func scanEvent(row interface{ Scan(...any) error }) (e Event, err error) {
