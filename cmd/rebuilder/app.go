@@ -206,6 +206,7 @@ func (a *App) Run(ctx context.Context) error {
 	go a.vex.Run(ctx, a.changed)
 	go a.judge.Run(ctx, a.rejudge)
 	go a.prune(ctx)
+	go a.runner.Tend(ctx)
 	go a.discover(ctx)
 	go a.people.Run(ctx)
 	a.cfg.Log.Info("ready", "url", a.URL(), "catalog", a.cfg.Catalog, "builder", a.builder.Address())

@@ -75,6 +75,8 @@ type Proposal struct {
 	NoOpen, NoPush *Held
 	// Trailers end the commit's message, for programs that read commits: "Base-Image: base/debian@sha256:...".
 	Trailers []string
+	// Again makes it another proposal than an earlier one of the same files, which is over: those are to come back. Usually empty.
+	Again string
 }
 
 // Held says that something is not done now, although nothing is wrong: why, and until when.

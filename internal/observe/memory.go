@@ -58,6 +58,9 @@ func (l *looking) remember(ctx context.Context, b catalog.Base, busy string) err
 		}
 	}
 	f.Unwatched, f.Doubt = r.unwatched, r.doubt
+	if err := l.quarantined(ctx, b.Name, &f); err != nil {
+		return err
+	}
 	err := l.fresh(ctx, b, &f)
 	if err != nil {
 		return err
@@ -77,7 +80,8 @@ func (l *looking) made(ctx context.Context, b catalog.Base, f *plan.Base) error 
 	if err != nil {
 		return err
 	}
-	if len(moves) > 0 && moves[0].Channel == b.Channel {
+	// What was moved while we looked was seen as it was before.
+	if len(moves) > 0 && moves[0].Channel == b.Channel && moves[0].At < l.facts.At.UnixMilli() {
 		f.Promoted = moves[0].To
 	}
 	rec, found, err := l.unchanged(ctx, b.Name, digest)
@@ -126,7 +130,7 @@ func (l *looking) attempt(ctx context.Context, key string) (*plan.Attempt, error
 	if err != nil || !found {
 		return nil, err
 	}
-	out := &plan.Attempt{Outcome: a.Outcome, Reason: a.Reason, Digest: a.Digest, Tries: a.Tries, At: time.UnixMilli(a.At)}
+	out := &plan.Attempt{Outcome: a.Outcome, Reason: a.Reason, Digest: a.Digest, Tries: a.Tries, At: time.UnixMilli(a.At), Gate: a.Gate}
 	if a.Next > 0 {
 		out.Next = time.UnixMilli(a.Next)
 	}

@@ -59,6 +59,7 @@ type Observer struct {
 	refused refused
 	files   files
 	layered layered
+	bad     sync.Map // digest in quarantine -> its layers, which take long to read
 }
 
 // World is what was seen in one look.

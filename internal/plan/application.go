@@ -80,7 +80,7 @@ func (m *maker) references(s *Step, a Application) {
 			if !slices.Contains(s.Parents, r.Base) {
 				s.Parents = append(s.Parents, r.Base)
 			}
-			if c := m.onward(r.Base); len(s.Reasons) == 0 || c == CauseParent {
+			if c := m.onward(r.Base); len(s.Reasons) == 0 || c == CauseParent || c == CauseRollback {
 				s.Cause = c
 			}
 			s.Reasons = append(s.Reasons, fmt.Sprintf("%s %s (%s), which is rebuilt first", r.Kind, r.Base, where))
@@ -91,7 +91,18 @@ func (m *maker) references(s *Step, a Application) {
 			m.skip(NotDone{Image: s.Image, Reason: "cannot tell whether it stands on " + r.Base + ": " + orMissing(b.Image), Unknown: true})
 			continue
 		}
-		switch old := behind(a, r, b); {
+		old := behind(a, r, b)
+		if reason := unfit(r.Base, b); reason != "" {
+			if old != "" {
+				m.skip(NotDone{Image: s.Image, Reason: fmt.Sprintf("%s %s (%s); it %s", old, r.Base, where, reason), Who: "who answers for " + r.Base})
+			}
+			continue
+		}
+		digest, z, bad := standsOnBad(a, r, b)
+		switch {
+		case bad && b.Busy == "":
+			s.Cause = CauseRollback
+			s.Reasons = append(s.Reasons, fmt.Sprintf("stands on %s %s (%s), which is %s", r.Base, short(digest), where, z))
 		case old != "" && b.Busy != "":
 			m.skip(NotDone{Image: s.Image, Reason: fmt.Sprintf("%s %s (%s); it waits for it, rollout %s has it in hand", old, r.Base, where, b.Busy)})
 		case old != "":

@@ -23,8 +23,11 @@ func (m *maker) base(name string) {
 		m.skip(NotDone{Image: name, Reason: "rollout " + b.Busy + " has it in hand"})
 		return
 	}
-	m.input(name, fmt.Sprintf("%s recipe %s state %s%s%s%s", digestOrNone(b.Image), b.Recipe, b.State, fresh(b), advised(b), tries(b.Attempt)))
+	m.input(name, fmt.Sprintf("%s recipe %s state %s%s%s%s%s", digestOrNone(b.Image), b.Recipe, b.State, fresh(b), advised(b), tries(b.Attempt), judged(b)))
 	m.notes(name, b)
+	if m.displaced(name, b) {
+		return
+	}
 	s := Step{Image: name, Kind: string(graph.Base), Action: Rebuild}
 	if b.Exists() {
 		s.Before = b.Digest.String()
@@ -65,10 +68,9 @@ func (m *maker) notes(name string, b Base) {
 			Who: "who keeps the catalog", Unknown: true})
 	}
 	m.heldBack(name, b)
+	m.quarantined(name, b)
 	switch {
 	case !b.Exists():
-	case b.Promoted != "" && b.Promoted != b.Digest.String():
-		m.skip(NotDone{Image: name, Reason: movedByOthers(b, b.Promoted), Who: "who moved it"})
 	case b.BuiltFrom == "":
 		m.skip(NotDone{Image: name, Reason: "its image was not built here: whether it is of its present recipe is not known", Unknown: true})
 	}
@@ -160,7 +162,11 @@ func (m *maker) parent(s *Step, b Base, p Parent, because func(Cause, string, ..
 		return
 	}
 	now, _ := m.above(p)
-	if !b.Exists() || !now.known() || !outdated(b, p, now) {
+	if !b.Exists() || !now.known() || !outdated(b, p, now) || unfit(p.Name, m.f.Bases[p.Name]) != "" {
+		return
+	}
+	if z, bad := m.f.Bases[p.Name].Quarantined[p.Used]; bad {
+		because(CauseRollback, "%s %s %s, which is %s", p.Kind, p.Name, short(p.Used), z)
 		return
 	}
 	cause := CauseParent
@@ -199,6 +205,8 @@ func (m *maker) hindered(s Step, b Base) bool {
 			n.Reason = "cannot tell whether it stands on " + p.Name + ": " + orMissing(now)
 		case n.Unknown:
 			n.Reason = fmt.Sprintf("%s; it cannot be built without %s: %s", s.Reasons[0], p.Name, orMissing(now))
+		case len(s.Reasons) > 0 && unfit(p.Name, m.f.Bases[p.Name]) != "":
+			n.Reason, n.Who = s.Reasons[0]+"; it "+unfit(p.Name, m.f.Bases[p.Name]), "who answers for "+p.Name
 		case busy != "" && len(s.Reasons) > 0:
 			n.Reason = fmt.Sprintf("%s; it waits for %s, which rollout %s has in hand", s.Reasons[0], p.Name, busy)
 		default:
@@ -220,7 +228,10 @@ func orMissing(i Image) string {
 // tried says that the very same inputs were built before, and why that is the end of it for now.
 func (m *maker) tried(s Step, b Base) bool {
 	a := b.Attempt
-	if a == nil || len(s.Parents) > 0 || !b.Exists() && a.Outcome != "failed" {
+	if m.pinned(s, b) {
+		return true
+	}
+	if a == nil || len(s.Parents) > 0 || !b.Exists() && a.Outcome != "failed" || released(b) {
 		return false
 	}
 	if !a.Next.IsZero() && !m.now.Before(a.Next) {

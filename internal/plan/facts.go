@@ -60,15 +60,12 @@ func (i Image) For(platform string) Image {
 
 // StandsOn says that the parent's layers are the first layers of i: proof, not a label.
 func (i Image) StandsOn(parent Image) bool {
-	if !i.Exists() || !parent.Exists() || len(parent.DiffIDs) == 0 || len(i.DiffIDs) < len(parent.DiffIDs) {
-		return false
-	}
-	for k, d := range parent.DiffIDs {
-		if i.DiffIDs[k] != d {
-			return false
-		}
-	}
-	return true
+	return i.Exists() && parent.Exists() && i.beginsWith(parent.DiffIDs)
+}
+
+// beginsWith says that its first layers are these; none are nobody's.
+func (i Image) beginsWith(layers []v1.Hash) bool {
+	return len(layers) > 0 && len(i.DiffIDs) >= len(layers) && slices.Equal(i.DiffIDs[:len(layers)], layers)
 }
 
 // Base is what is known of one base.
@@ -108,6 +105,10 @@ type Base struct {
 	Fresh string
 	// Advisories are those that are new since it was judged.
 	Advisories []Advisory
+	// Quarantined are the digests of it that are not to be used.
+	Quarantined map[string]Quarantined
+	// Judged is when a person last put a digest of it in quarantine or cleared one; zero: nobody ever did.
+	Judged time.Time
 }
 
 // Patch is a newer package for an image, and whose it is to fix.
@@ -138,6 +139,7 @@ type Attempt struct {
 	Tries   int
 	At      time.Time
 	Next    time.Time // zero: not before the inputs change
+	Gate    string    // of a failed one, that Digest did not pass; empty: it came to no gate
 }
 
 // Application is what is known of one image of an application.
@@ -196,7 +198,8 @@ func TellKey(application string, wants map[string]string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Wants are the digests that applications should stand on, by application, then base: those on the channels now.
+// Wants are the digests that applications should stand on, by application, then base: those on the channels now, but for
+// what is in quarantine.
 func (f Facts) Wants() map[string]map[string]string {
 	wants := map[string]map[string]string{}
 	for _, a := range f.Applications {
@@ -206,7 +209,7 @@ func (f Facts) Wants() map[string]map[string]string {
 			wants[a.Application] = w
 		}
 		for _, r := range a.Named() {
-			if b := f.Bases[r.Base]; b.Exists() {
+			if b := f.Bases[r.Base]; b.Exists() && b.usable() {
 				w[r.Base] = b.Digest.String()
 			}
 		}

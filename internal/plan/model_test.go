@@ -350,7 +350,7 @@ func (m *model) asItShouldBe() {
 func (m *model) onlyAChild() {
 	name := pick(m, m.order)
 	b := m.bases[name]
-	if b.holds[b.recipe] || !b.Exists() || b.packages["own-"+name] == 0 {
+	if b.holds[b.recipe] || !b.Exists() || b.packages["own-"+name] == 0 || b.promoted != "" && b.promoted != b.Digest.String() {
 		return
 	}
 	for _, o := range m.facts().Bases {

@@ -37,6 +37,7 @@ type Plan struct {
 type Cause string
 
 const (
+	CauseRollback Cause = "rollback" // an image stands on what is in quarantine now
 	CausePackage  Cause = "package"  // a patched package
 	CauseUpstream Cause = "upstream" // an upstream image moved
 	CauseRecipe   Cause = "recipe"   // a recipe changed
@@ -184,7 +185,7 @@ func (m *maker) finish() {
 	p.Unknown = len(unknown)
 	// What gather put off may stand before what it waits for now.
 	slices.SortStableFunc(p.Steps, func(a, b Step) int { return a.Tier - b.Tier })
-	order := []Cause{CausePackage, CauseAdvisory, CauseUpstream, CauseRecipe, CauseFirst, CauseManual, CauseParent, CauseRefresh}
+	order := []Cause{CauseRollback, CausePackage, CauseAdvisory, CauseUpstream, CauseRecipe, CauseFirst, CauseManual, CauseParent, CauseRefresh}
 	best := len(order)
 	for _, s := range p.Steps {
 		if i := slices.Index(order, s.Cause); i < best {

@@ -57,7 +57,7 @@ func (a Advisory) String() string {
 
 // Follows says that a step is only for its parents' sake: when none of them changed after all, there is nothing to do.
 func (s Step) Follows() bool {
-	return s.Refresh == "" && (s.Cause == CauseParent || s.Cause == CauseManual || s.Cause == CauseRefresh)
+	return s.Refresh == "" && (s.Cause == CauseParent || s.Cause == CauseManual || s.Cause == CauseRefresh || s.Cause == CauseRollback)
 }
 
 // mostAdvisories are named in a plan; whoever judges names all of them.
@@ -97,18 +97,18 @@ func (m *maker) failed(s *Step, r *Refresh) bool {
 }
 
 // onward is the cause of a step whose parent is rebuilt first: a fresh build of a parent names the plan, and not those who
-// may have to follow.
+// may have to follow; a way back is one for all below.
 func (m *maker) onward(parent string) Cause {
-	if c := m.plan.Steps[m.step[parent]].Cause; c == CauseManual || c == CauseRefresh {
+	if c := m.plan.Steps[m.step[parent]].Cause; c == CauseManual || c == CauseRefresh || c == CauseRollback {
 		return c
 	}
 	return CauseParent
 }
 
-// atOnce lets nobody who asked wait for the settle window of others.
+// atOnce lets nobody who asked wait for the settle window of others, nor the way back from what is in quarantine.
 func (m *maker) atOnce() {
 	for _, s := range m.plan.Steps {
-		if r := m.f.Bases[s.Image].Refresh; s.Refresh != "" && r.Cause == CauseManual {
+		if r := m.f.Bases[s.Image].Refresh; s.Refresh != "" && r.Cause == CauseManual || s.Cause == CauseRollback {
 			m.plan.NotBefore = time.Time{}
 			return
 		}

@@ -118,6 +118,9 @@ func (r *Runner) tell(ctx context.Context, t Turn) (store.Proposal, error) {
 		return store.Proposal{}, err
 	}
 	defer claim.Release()
+	if over, err := r.over(ctx, t); err != nil || over {
+		return store.Proposal{}, orErr(stoppedTelling(over), err)
+	}
 	facts, err := r.applicationFacts(ctx, app)
 	if err != nil {
 		return store.Proposal{}, err
@@ -128,6 +131,9 @@ func (r *Runner) tell(ctx context.Context, t Turn) (store.Proposal, error) {
 	}
 	if f := r.needless(ctx, t); f != nil {
 		return store.Proposal{}, f
+	}
+	if f, err := r.stayed(ctx, t, app, facts, wants); err != nil || f != nil {
+		return store.Proposal{}, orErr(f, err)
 	}
 	p, _, err := store.GetProposal(ctx, r.store.Q(), key)
 	if err != nil {
@@ -144,6 +150,10 @@ func (r *Runner) tell(ctx context.Context, t Turn) (store.Proposal, error) {
 	p.State, p.Wants, p.Reason, p.MergedAt, p.BuiltAt, p.EndedAt = store.ProposalPlanned, wants, "", 0, 0, 0
 	if err := store.SaveProposal(ctx, r.store.Q(), p); err != nil {
 		return p, err
+	}
+	// After the intent: what is put in quarantine from here on finds it, and takes it back.
+	if f, err := r.soundWants(ctx, wants); err != nil || f != nil {
+		return p, orErr(f, err)
 	}
 	if app.Strategy == catalog.Dispatch {
 		err = r.dispatch(ctx, app, &p)
@@ -215,7 +225,11 @@ func (r *Runner) propose(ctx context.Context, t Turn, app catalog.Application, f
 	if err != nil {
 		return err
 	}
-	n := notify.Proposal{Key: app.Repository + " " + app.Branch, Repo: app.Repository, Branch: app.Branch, Slug: slug(p.Wants), Base: p.BaseCommit}
+	again, err := r.wayBack(ctx, p.Wants)
+	if err != nil {
+		return err
+	}
+	n := notify.Proposal{Key: app.Repository + " " + app.Branch, Repo: app.Repository, Branch: app.Branch, Slug: slug(p.Wants), Base: p.BaseCommit, Again: again}
 	if len(files) == 0 { // the recipe is as wanted: only its image is missing
 		return r.proposed(ctx, n, p)
 	}

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -20,6 +21,14 @@ import (
 // Base is the life of one base in one rollout: look, build, look inside, judge, test, try, promote, release.
 func (r *Runner) Base(ctx dbos.Context, t Turn) (string, error) {
 	defer r.engine.Track(ctx)()
+	came, err := r.rebuild(ctx, t)
+	if errors.Is(err, errStopped) {
+		return errStopped.Error(), nil // who stopped it wrote down why, and let its children go on
+	}
+	return came, err
+}
+
+func (r *Runner) rebuild(ctx dbos.Context, t Turn) (string, error) {
 	ok, err := r.begin(ctx, t, store.Building, "reads what goes in")
 	if err != nil || !ok {
 		return "", err
@@ -65,12 +74,15 @@ func (r *Runner) failed(ctx dbos.Context, t Turn, in inputs, f *failure, err err
 	}
 	if in.Key != "" && f.State != store.Skipped {
 		if _, err := durable.Transaction(ctx, r.engine, "remember", func(ctx context.Context, q store.Querier) (bool, error) {
+			if n, err := store.GetNode(ctx, q, t.Rollout, t.Image); err != nil || n.State.Ended() {
+				return false, err // it was stopped: that says nothing about its inputs
+			}
 			if in.Tell != "" {
 				if err := r.rememberFailure(ctx, q, t.Image, inputs{Key: in.Tell}, f); err != nil {
 					return true, err
 				}
 			}
-			if err := r.rememberFailure(ctx, q, t.Image, in, f); err != nil || f.State != store.Unchanged && f.State != store.NotTaken {
+			if err := r.rememberFailure(ctx, q, t.Image, in, f); err != nil || f.State != store.Unchanged && f.State != store.NotTaken && f.State != store.Quarantined {
 				return true, err
 			}
 			return true, store.Refreshed(ctx, q, t.Image, in.Fresh, r.cfg.Now().UnixMilli())
@@ -101,6 +113,8 @@ func (r *Runner) keep(ctx context.Context, q store.Querier, image string, in inp
 	case store.Done:
 		a.Outcome = "built"
 	case store.NotTaken, store.Unchanged: // the inputs must change first
+	case store.Quarantined: // or a person must clear it
+		a.Outcome = string(store.Failed)
 	default:
 		a.Outcome = string(store.Failed)
 		slot := r.catalog().Rollout.RetryAfter << min(old.Tries, 5)
@@ -148,6 +162,12 @@ func (r *Runner) inputs(ctx context.Context, t Turn) (inputs, error) {
 	}
 	if channel != (v1.Hash{}) {
 		out.Channel = channel.String()
+	}
+	if f, err := r.ours(ctx, t.Image, b.Channel, out.Before); err != nil || f != nil {
+		return out, orErr(f, err)
+	}
+	if f, err := r.soundParents(ctx, in); err != nil || f != nil {
+		return out, orErr(f, err)
 	}
 	if reason := r.pointless(ctx, t, n.Detail.Step, in, now); reason != "" {
 		return out, &failure{State: store.Skipped, Reason: reason}
@@ -219,6 +239,9 @@ func (r *Runner) lookInside(ctx context.Context, t Turn, in inputs, digest strin
 	if old.Fingerprint == inv.Fingerprint {
 		return l, &failure{State: store.Unchanged, Reason: "its content is what it was; nothing to promote"}
 	}
+	if f, err := r.unsuspected(ctx, t.Image, in, inv); err != nil || f != nil {
+		return l, orErr(f, err)
+	}
 	l.Changes = changes(old, inv)
 	return l, r.store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
 		return r.remember(ctx, q, t.Image, in, store.Done, "", digest)
@@ -281,6 +304,14 @@ func (r *Runner) promote(ctx context.Context, t Turn, in inputs, digest string) 
 		if expect, err = v1.NewHash(in.Channel); err != nil {
 			return "", err
 		}
+	}
+	unlock, err := r.lockChannel(ctx, t.Image)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if err := r.mayPromote(ctx, t, digest); err != nil {
+		return "", err
 	}
 	key := "promote " + t.Rollout + " " + t.Image + " " + short(digest)
 	started, _, err := r.store.Ledger().Begin(ctx, key, "promote", t.Image)

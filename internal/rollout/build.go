@@ -251,6 +251,9 @@ func (r *Runner) reuse(ctx context.Context, o order) (made, bool, error) {
 // building names the build on the node, so that `logs` finds it while it runs.
 func (r *Runner) building(ctx context.Context, t Turn, id string) error {
 	err := r.store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
+		if over, err := ended(ctx, q, t); err != nil || over {
+			return orErr(stoppedBuild(over), err)
+		}
 		_, err := store.MoveNode(ctx, q, store.Move{Rollout: t.Rollout, Image: t.Image, To: store.Building, Reason: "builds", At: r.cfg.Now().UnixMilli(), Rule: "order",
 			Detail: func(d *store.NodeDetail) { d.Build = id }})
 		return err
@@ -280,7 +283,15 @@ func (r *Runner) turn(ctx context.Context, t Turn, waits bool) {
 	r.cfg.Changed()
 }
 
-// watchCancel ends the build when its rollout is cancelled: the engine does not stop a running step.
+// stoppedBuild is the end of a build whose node was stopped before it began.
+func stoppedBuild(over bool) *failure {
+	if !over {
+		return nil
+	}
+	return &failure{State: store.Skipped, Reason: "stopped before it was built"}
+}
+
+// watchCancel ends the build when its rollout is cancelled or its node was stopped: the engine does not stop a running step.
 func (r *Runner) watchCancel(ctx context.Context, t Turn, cancel func()) (stop func()) {
 	done := make(chan struct{})
 	go func() {
@@ -292,6 +303,9 @@ func (r *Runner) watchCancel(ctx context.Context, t Turn, cancel func()) (stop f
 				return
 			case <-tick.C:
 				if ro, err := store.GetRollout(ctx, r.store.Q(), t.Rollout); err == nil && ro.State == store.Cancelled {
+					cancel()
+				}
+				if n, err := store.GetNode(ctx, r.store.Q(), t.Rollout, t.Image); err == nil && n.State.Ended() {
 					cancel()
 				}
 			}

@@ -14,13 +14,14 @@ import (
 )
 
 // Follow looks what has become of those who were told: merged, closed, built, proven. It only reads the world and writes
-// the store, and changes nothing when nothing has changed. One proposal that cannot be followed does not stop the others.
+// the store, and changes nothing when nothing has changed; what people asked for and was cut off is finished first. One proposal that cannot be followed does not stop the others.
 func (r *Runner) Follow(ctx context.Context, f plan.Facts) error {
+	unfinished := r.Finish(ctx)
 	live, err := store.LiveProposals(ctx, r.store.Q())
 	if err != nil {
 		return err
 	}
-	var errs []error
+	errs := []error{unfinished}
 	for _, p := range live {
 		if p.State == store.ProposalPlanned {
 			continue // its workflow is at it

@@ -36,6 +36,7 @@ type repository struct {
 type pull struct {
 	notify.PullRequest
 	key, file, values, base string
+	again, closed           string // closed: why we closed it
 }
 
 // file is the Dockerfile as a proposal has it.
@@ -114,7 +115,7 @@ func (f *forge) Propose(_ context.Context, p notify.Proposal) (notify.PullReques
 	}
 	r := f.repos[p.Repo]
 	for _, pr := range slices.Backward(r.pulls) {
-		if pr.key == p.Key && pr.file == r.file(p) && pr.values == string(p.Files["values.yaml"]) {
+		if pr.key == p.Key && pr.file == r.file(p) && pr.values == string(p.Files["values.yaml"]) && pr.again == p.Again {
 			f.mu.Unlock()
 			return pr.PullRequest, nil
 		}
@@ -122,12 +123,12 @@ func (f *forge) Propose(_ context.Context, p notify.Proposal) (notify.PullReques
 	f.writes++
 	for _, pr := range r.pulls {
 		if pr.key == p.Key && pr.State == notify.Open {
-			pr.file, pr.values = r.file(p), string(p.Files["values.yaml"])
+			pr.file, pr.values, pr.again = r.file(p), string(p.Files["values.yaml"]), p.Again
 			f.mu.Unlock()
 			return pr.PullRequest, nil
 		}
 	}
-	pr := &pull{PullRequest: notify.PullRequest{Repo: p.Repo, Number: len(r.pulls) + 1, State: notify.Open}, key: p.Key, file: r.file(p), values: string(p.Files["values.yaml"]), base: p.Base}
+	pr := &pull{PullRequest: notify.PullRequest{Repo: p.Repo, Number: len(r.pulls) + 1, State: notify.Open}, key: p.Key, file: r.file(p), values: string(p.Files["values.yaml"]), base: p.Base, again: p.Again}
 	r.pulls = append(r.pulls, pr)
 	made := pr.PullRequest
 	f.mu.Unlock()
@@ -152,10 +153,15 @@ func (f *forge) PullRequest(_ context.Context, repo string, number int) (notify.
 	return f.repos[repo].pulls[number-1].PullRequest, nil
 }
 
-func (f *forge) ClosePullRequest(_ context.Context, repo string, number int, _ string) error {
+func (f *forge) ClosePullRequest(_ context.Context, repo string, number int, reason string) error {
+	f.lab.cut.here("before close")
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.repos[repo].pulls[number-1].State = notify.Closed
+	if pr := f.repos[repo].pulls[number-1]; pr.State == notify.Open {
+		pr.State, pr.closed = notify.Closed, reason
+		f.writes++
+	}
+	f.mu.Unlock()
+	f.lab.cut.here("after close")
 	return nil
 }
 

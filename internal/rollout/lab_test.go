@@ -339,6 +339,7 @@ func (l *lab) stop() {
 func (l *lab) settle() {
 	l.t.Helper()
 	deadline := time.Now().Add(15 * time.Second)
+	rests := 0 // a rollout may end between a look and the question whether one runs: the next look plans what follows
 	for time.Now().Before(deadline) {
 		if l.cut.happened() {
 			l.stop()
@@ -352,7 +353,9 @@ func (l *lab) settle() {
 		if err != nil {
 			l.t.Fatal(err)
 		}
-		if last := l.loop.Last(); len(running) == 0 && last.Plan.Empty() && !l.forge.open() {
+		if last := l.loop.Last(); len(running) > 0 || !last.Plan.Empty() || l.forge.open() {
+			rests = 0
+		} else if rests++; rests == 2 {
 			return
 		}
 		time.Sleep(20 * time.Millisecond)

@@ -59,6 +59,9 @@ func (r *Runner) ownInputs(ctx context.Context, t Turn, b catalog.Base) (inputs,
 	if err != nil {
 		return inputs{}, err
 	}
+	if f, err := r.soundWants(ctx, wants); err != nil || f != nil {
+		return inputs{}, orErr(f, err)
+	}
 	channel, err := r.registry.Digest(ctx, b.Reference())
 	if err != nil {
 		return inputs{}, err

@@ -69,6 +69,7 @@ type Runner struct {
 	builds   dbos.Queue // trials; what an older version left of builds is taken from it, too
 	telling  turns
 	replaced replacements
+	channels turns // one at a time moves a base's channel
 	closing  atomic.Bool
 	alarm    alarm
 }

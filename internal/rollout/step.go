@@ -112,13 +112,31 @@ func sleep(ctx context.Context, d time.Duration) error {
 // move changes the node of this turn in one transaction with its audit row.
 func (r *Runner) move(ctx dbos.Context, t Turn, m store.Move) error {
 	r.hold()
-	_, err := durable.Transaction(ctx, r.engine, string(m.To), func(ctx context.Context, q store.Querier) (bool, error) {
+	goesOn, err := durable.Transaction(ctx, r.engine, string(m.To), func(ctx context.Context, q store.Querier) (bool, error) {
+		if over, err := ended(ctx, q, t); err != nil || over {
+			return false, err
+		}
 		m.Rollout, m.Image, m.At = t.Rollout, t.Image, r.cfg.Now().UnixMilli()
 		_, err := store.MoveNode(ctx, q, m)
 		return true, err
 	})
 	r.cfg.Changed()
+	if err == nil && !goesOn {
+		return errStopped
+	}
 	return err
+}
+
+// errStopped is returned to a turn whose node was ended by somebody else, who released its children.
+var errStopped = errors.New("stopped")
+
+// ended says, with the rollout locked, that the node of a turn was ended.
+func ended(ctx context.Context, q store.Querier, t Turn) (bool, error) {
+	if _, err := store.LockRollout(ctx, q, t.Rollout); err != nil {
+		return false, err
+	}
+	n, err := store.GetNode(ctx, q, t.Rollout, t.Image)
+	return n.State.Ended(), err
 }
 
 // begin is the first transaction of a turn. It says no when the rollout is not running any more, or the turn is over; what
@@ -158,6 +176,9 @@ func (r *Runner) begin(ctx dbos.Context, t Turn, to store.NodeState, reason stri
 func (r *Runner) end(ctx dbos.Context, t Turn, m store.Move) error {
 	r.hold()
 	ready, err := durable.Transaction(ctx, r.engine, "end", func(ctx context.Context, q store.Querier) ([]Turn, error) {
+		if over, err := ended(ctx, q, t); err != nil || over {
+			return nil, err
+		}
 		m.Rollout, m.Image, m.At = t.Rollout, t.Image, r.cfg.Now().UnixMilli()
 		if _, err := store.MoveNode(ctx, q, m); err != nil {
 			return nil, err

@@ -14,7 +14,8 @@ import (
 // claimPatience is how long a claim waits for a dead predecessor's connection to be noticed.
 const claimPatience = 5 * time.Second
 
-var errClaimed = errors.New("a living process has it")
+// ErrClaimed is what Claim returns when another process has the name.
+var ErrClaimed = errors.New("a living process has it")
 
 // Claim is a name that this process holds. Its zero value is granted for ever.
 type Claim struct {
@@ -68,7 +69,7 @@ func (c *Claim) take(ctx context.Context) error {
 	}
 	if !ours {
 		c.drop()
-		return fmt.Errorf("%s on this database: %w", c.name, errClaimed)
+		return fmt.Errorf("%s on this database: %w", c.name, ErrClaimed)
 	}
 	return nil
 }

@@ -82,10 +82,11 @@ type Attempt struct {
 
 // Gates that a candidate did not pass.
 const (
-	GatePolicy    = "policy"
-	GateTests     = "tests"
-	GateTrials    = "trials"
-	GateDocuments = "documents"
+	GatePolicy     = "policy"
+	GateTests      = "tests"
+	GateTrials     = "trials"
+	GateDocuments  = "documents"
+	GateQuarantine = "quarantine" // it has something of what a person put there
 )
 
 // GetAttempt returns the memory of a key; found is false when it was never built.

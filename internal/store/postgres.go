@@ -155,7 +155,7 @@ func (p *postgres) claim(ctx context.Context, name string) (*Claim, error) {
 		case err == nil:
 			p.held(c, true)
 			return c, nil
-		case errors.Is(err, errClaimed):
+		case errors.Is(err, ErrClaimed):
 			taken = err
 		case taken != nil && ctx.Err() != nil: // our patience ended in the middle of a try
 			return nil, taken

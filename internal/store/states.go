@@ -23,12 +23,12 @@ const (
 
 // next lists what may follow what. Everything else is a bug, and refused.
 var next = map[NodeState][]NodeState{
-	Waiting:   {Building, Telling, Skipped, Failed, Unchanged, Blocked, Done},
-	Building:  {Waiting, Testing, Scanning, Failed, Skipped, Blocked, Unchanged, NotTaken},
-	Testing:   {Waiting, Scanning, Promoting, Failed, Skipped, Blocked},
-	Scanning:  {Waiting, Testing, Promoting, Failed, Skipped, Blocked, Unchanged, NotTaken},
+	Waiting:   {Building, Telling, Skipped, Failed, Unchanged, Blocked, Done, Quarantined},
+	Building:  {Waiting, Testing, Scanning, Failed, Skipped, Blocked, Unchanged, NotTaken, Quarantined},
+	Testing:   {Waiting, Scanning, Promoting, Failed, Skipped, Blocked, Quarantined},
+	Scanning:  {Waiting, Testing, Promoting, Failed, Skipped, Blocked, Unchanged, NotTaken, Quarantined},
 	Promoting: {Waiting, Done, Failed, Skipped, Blocked, Quarantined},
-	Telling:   {Waiting, Done, Failed, Skipped, Blocked},
+	Telling:   {Waiting, Done, Failed, Skipped, Blocked, Quarantined},
 	Failed:    {Waiting},
 	NotTaken:  {Waiting},
 	Blocked:   {Waiting, Skipped},

@@ -81,6 +81,9 @@ func digest(p notify.Proposal) string {
 	for _, path := range paths {
 		parts = append(parts, path, string(p.Files[path]))
 	}
+	if p.Again != "" {
+		parts = append(parts, p.Again)
+	}
 	return hash(parts...)
 }
 
