@@ -73,7 +73,7 @@ func TestLoadFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	usual := Proposals{Labels: []string{"base-image"}, CoolDown: 7 * 24 * time.Hour, PushesPerHour: 2}
+	usual := Proposals{Labels: []string{"base-image"}, CoolDown: 7 * 24 * time.Hour, PushesPerHour: 2, WithBots: Yield}
 	want := &Catalog{
 		File: "testdata/full/catalog.toml", SHA256: got.SHA256, Dir: dir, Organization: "Acme", URL: "https://rebuilder.example.com",
 		Registry: Registry{Address: "registry.example.com/platform", Insecure: true},

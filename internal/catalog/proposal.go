@@ -22,6 +22,8 @@ type Proposals struct {
 	PushesPerHour int
 	// Dashboard keeps an issue that says what is open, what waits and why.
 	Dashboard bool
+	// WithBots is what is done where another bot updates the same line.
+	WithBots WithBots
 	// Never are the bases that an application is never told of.
 	Never []string
 }
@@ -39,7 +41,7 @@ var (
 
 // usualProposals are what [proposals] says, or nobody does.
 func (r *reader) usualProposals(t *table) Proposals {
-	p := r.proposals(t, Proposals{Labels: []string{usualLabel}, CoolDown: usualCoolDown, PushesPerHour: usualPushes})
+	p := r.proposals(t, Proposals{Labels: []string{usualLabel}, CoolDown: usualCoolDown, PushesPerHour: usualPushes, WithBots: Yield})
 	t.end()
 	return p
 }
@@ -87,5 +89,6 @@ func (r *reader) proposals(t *table, usual Proposals) Proposals {
 	p.CoolDown = t.duration("cool_down", usual.CoolDown, true)
 	p.PushesPerHour = t.integer("pushes_per_hour", usual.PushesPerHour, 0)
 	p.Dashboard = t.boolean("dashboard", usual.Dashboard)
+	p.WithBots = withBots(t, usual.WithBots)
 	return p
 }

@@ -39,6 +39,7 @@ image = "registry.example.com/shop:main"
 reviewers = ["acme/shop"]
 draft = true
 one_per_repository = true
+with_bots = "take-over"
 pushes_per_hour = 0
 dashboard = false
 never = ["base/debian"]
@@ -46,11 +47,11 @@ never = ["base/debian"]
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Proposals{Labels: []string{"base", "security"}, Reviewers: []string{"ada"}, PushesPerHour: 2, Dashboard: true}
+	want := Proposals{Labels: []string{"base", "security"}, Reviewers: []string{"ada"}, PushesPerHour: 2, Dashboard: true, WithBots: Yield}
 	if got := c.Applications[0].Proposals; !reflect.DeepEqual(got, want) {
 		t.Errorf("web: %+v", got)
 	}
-	want = Proposals{Labels: []string{"base", "security"}, Reviewers: []string{"acme/shop"}, Draft: true, OnePerRepository: true, Never: []string{"base/debian"}}
+	want = Proposals{Labels: []string{"base", "security"}, Reviewers: []string{"acme/shop"}, Draft: true, OnePerRepository: true, WithBots: TakeOver, Never: []string{"base/debian"}}
 	if got := c.Applications[1].Proposals; !reflect.DeepEqual(got, want) {
 		t.Errorf("shop: %+v", got)
 	}

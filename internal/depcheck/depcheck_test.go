@@ -85,6 +85,11 @@ var homes = []rule{
 		homes:   []string{"internal/sign"},
 	},
 	{
+		why:     "other bots' configurations are read in one place",
+		imports: []string{"github.com/titanous/json5", "github.com/bmatcuk/doublestar/..."},
+		homes:   []string{"internal/coexist"},
+	},
+	{
 		why:     "schedules are read in one place, on a clock that never jumps",
 		imports: []string{"github.com/netresearch/go-cron"},
 		homes:   []string{"internal/schedule"},
@@ -118,6 +123,7 @@ var frontend = []string{
 // context and reads images.
 var pure = map[string][]string{
 	"internal/graph":      nil,
+	"internal/coexist":    {"github.com/bmatcuk/doublestar/v4", "github.com/titanous/json5", "go.yaml.in/yaml/v3"},
 	"internal/policy":     {"github.com/package-url/packageurl-go"},
 	"internal/patch":      {"github.com/google/osv-scalibr/semantic"},
 	"internal/plan":       {"github.com/google/go-containerregistry/pkg/v1"},

@@ -84,6 +84,9 @@ func (o *Observer) describe(ctx context.Context, known names, a catalog.Applicat
 		}
 		*to = append(*to, plan.Reference{Base: image.name, Reference: r.name, Pinned: pinned, Kind: r.kind, File: r.file, Line: r.line, Rewritable: r.rewritable, Why: r.why})
 	}
+	if err := o.coexist(ctx, a, commit, f.References); err != nil {
+		f.Problem = err.Error()
+	}
 	if i.Name == a.Images[0].Name {
 		if f.Pins, err = o.pins(ctx, known, a, commit); err != nil {
 			f.Problem = err.Error()

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"rebuilder/internal/catalog"
+	"rebuilder/internal/coexist"
 	"rebuilder/internal/notify"
 )
 
@@ -16,6 +17,7 @@ import (
 type files struct {
 	mu    sync.Mutex
 	known map[fileKey][]reference
+	other map[fileKey]*coexist.Configs // of other bots, by repository and commit
 }
 
 // fileKey is one file as one image is built from it.
@@ -40,10 +42,27 @@ func (f *files) put(k fileKey, refs []reference) {
 	f.known[k] = refs
 }
 
+func (f *files) bots(repo, commit string) (*coexist.Configs, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, ok := f.other[fileKey{repository: repo, commit: commit}]
+	return c, ok
+}
+
+func (f *files) putBots(repo, commit string, c *coexist.Configs) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.other == nil {
+		f.other = map[fileKey]*coexist.Configs{}
+	}
+	f.other[fileKey{repository: repo, commit: commit}] = c
+}
+
 // only lets go of what is of other commits than these, by repository.
 func (f *files) only(commits map[string]map[string]bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	maps.DeleteFunc(f.other, func(k fileKey, _ *coexist.Configs) bool { return !commits[k.repository][k.commit] })
 	maps.DeleteFunc(f.known, func(k fileKey, _ []reference) bool { return !commits[k.repository][k.commit] })
 }
 

@@ -13,8 +13,11 @@ type counted struct {
 }
 
 func (c counted) ReadFile(ctx context.Context, repo, commit, path string) ([]byte, error) {
-	*c.reads++
-	return c.forge.ReadFile(ctx, repo, commit, path)
+	src, err := c.forge.ReadFile(ctx, repo, commit, path)
+	if err == nil {
+		*c.reads++
+	}
+	return src, err
 }
 
 // A Dockerfile is read once a commit, and as often as it is built in another way.

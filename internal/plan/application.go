@@ -195,6 +195,7 @@ func (m *maker) held(s Step, a Application) (NotDone, bool) {
 		return NotDone{}, false
 	}
 	var why []string
+	left := true
 	for _, r := range a.Named() {
 		if _, planned := m.planned[r.Base]; !planned && (wants[r.Base] == "" || r.Pinned.String() == wants[r.Base]) {
 			continue
@@ -202,7 +203,11 @@ func (m *maker) held(s Step, a Application) (NotDone, bool) {
 		if r.Rewritable {
 			return NotDone{}, false
 		}
+		left = left && r.Left
 		why = append(why, fmt.Sprintf("%s:%d %s", r.File, r.Line, r.Why))
+	}
+	if len(why) > 0 && left {
+		return NotDone{Reason: "left to another bot (proposals.with_bots): " + strings.Join(why, "; "), Who: owner}, true
 	}
 	if len(why) > 0 {
 		return NotDone{Reason: "its Dockerfile cannot be rewritten: " + strings.Join(why, "; "), Who: owner}, true

@@ -13,6 +13,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"rebuilder/internal/coexist"
 	"rebuilder/internal/graph"
 	"rebuilder/internal/patch"
 )
@@ -186,6 +187,9 @@ type Reference struct {
 	Line       int
 	Rewritable bool
 	Why        string // why it cannot be rewritten
+	// Bots are the other bots that update it, or may; Left says that it is left to them.
+	Bots []coexist.Answer
+	Left bool
 }
 
 // TellKey is the key under which it is remembered that an application could not be told of these digests.

@@ -237,6 +237,13 @@ func TestMake(t *testing.T) {
 			})
 			return w
 		}, "", "Dockerfile:1 is composed of build args"},
+		{"a Dockerfile that is left to another bot is said", func() *world {
+			w := patched()
+			w.app("app", func(a *plan.Application) {
+				a.References[0].Rewritable, a.References[0].Left, a.References[0].Why = false, true, "is kept up to date by Renovate (renovate.json: nothing in it excludes the image)"
+			})
+			return w
+		}, strings.Join(strings.Split(all, "\n")[:2], "\n"), "left to another bot (proposals.with_bots): Dockerfile:1 is kept up to date by Renovate (renovate.json: nothing in it excludes the image)"},
 		{"a broken Dockerfile stops nobody else", func() *world {
 			w := patched()
 			w.app("app", func(a *plan.Application) { a.Problem = "Dockerfile:3: unknown instruction" })

@@ -233,7 +233,7 @@ func (r *Runner) propose(ctx context.Context, t Turn, app catalog.Application, f
 	if len(files) == 0 { // the recipe is as wanted: only its image is missing
 		return r.proposed(ctx, n, p)
 	}
-	text, err := r.words(ctx, t, app, lines, nil, p.Wants)
+	text, err := r.words(ctx, t, app, facts, lines, nil, p.Wants)
 	if err != nil {
 		return err
 	}
@@ -323,7 +323,9 @@ func (r *Runner) rewrite(ctx context.Context, app catalog.Application, commit st
 		}
 		known := map[string]string{} // reference without digest -> base
 		for _, ref := range facts[i].References {
-			known[ref.Reference] = ref.Base
+			if !ref.Left {
+				known[ref.Reference] = ref.Base
+			}
 			if to := wants[ref.Base]; to != "" && ref.Pinned.String() != to && !ref.Rewritable {
 				stuck = append(stuck, fmt.Sprintf("%s:%d %s", ref.File, ref.Line, ref.Why))
 			}

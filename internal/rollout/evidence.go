@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"rebuilder/internal/catalog"
+	"rebuilder/internal/coexist"
 	"rebuilder/internal/graph"
 	"rebuilder/internal/inventory"
+	"rebuilder/internal/plan"
 	"rebuilder/internal/policy"
 	"rebuilder/internal/store"
 )
@@ -25,7 +27,7 @@ type Comparer interface {
 
 // words gathers what there is to say of a change, and says it. stuck are the references that it leaves as they are, each with
 // the reason.
-func (r *Runner) words(ctx context.Context, t Turn, app catalog.Application, lines []line, stuck []string, wants map[string]string) (text, error) {
+func (r *Runner) words(ctx context.Context, t Turn, app catalog.Application, facts []plan.Application, lines []line, stuck []string, wants map[string]string) (text, error) {
 	q := r.store.Q()
 	ro, err := store.GetRollout(ctx, q, t.Rollout)
 	if err != nil {
@@ -36,7 +38,7 @@ func (r *Runner) words(ctx context.Context, t Turn, app catalog.Application, lin
 		return text{}, err
 	}
 	c := r.catalog()
-	l := letter{Application: app.Name, Rollout: ro, Catalog: c.SHA256, Lines: lines, Stuck: stuck}
+	l := letter{Application: app.Name, Rollout: ro, Catalog: c.SHA256, Lines: lines, Stuck: stuck, Bots: botsOf(facts, lines), Advise: app.Proposals.WithBots == catalog.TakeOver}
 	for _, i := range app.Images {
 		l.Images = append(l.Images, i.Name)
 	}
@@ -64,6 +66,35 @@ func basesOf(lines []line) []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// rival is another bot that updates lines which a pull request changes, or may.
+type rival struct {
+	coexist.Answer
+	Lines []string // "Dockerfile:3"
+}
+
+// botsOf are the other bots of the lines, each with the lines of one image.
+func botsOf(facts []plan.Application, lines []line) (out []rival) {
+	for _, f := range facts {
+		for _, ref := range f.References {
+			if !slices.ContainsFunc(lines, func(l line) bool { return l.File == ref.File && l.Base == ref.Base }) || ref.Left {
+				continue
+			}
+			at := fmt.Sprintf("%s:%d", ref.File, ref.Line)
+			for _, a := range ref.Bots {
+				i := slices.IndexFunc(out, func(r rival) bool { return r.Answer == a })
+				if i < 0 {
+					i = len(out)
+					out = append(out, rival{Answer: a})
+				}
+				if !slices.Contains(out[i].Lines, at) {
+					out[i].Lines = append(out[i].Lines, at)
+				}
+			}
+		}
+	}
+	return out
 }
 
 // pinnedBy is the digest by which the lines name a base, when they all name the same one.

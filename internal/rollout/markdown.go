@@ -37,10 +37,10 @@ func htmlCode(s string) string {
 }
 
 // block is lines of foreign text as they are, in a block that none of them can end.
-func block(b *strings.Builder, lines []string) {
+func block(b *strings.Builder, lines []string, width int) {
 	b.WriteString("```text\n")
 	for _, s := range lines {
-		b.WriteString(strings.ReplaceAll(oneLine(s, maxWord), "`", "'") + "\n")
+		b.WriteString(strings.ReplaceAll(oneLine(s, width), "`", "'") + "\n")
 	}
 	b.WriteString("```\n\n")
 }

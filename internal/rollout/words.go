@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"rebuilder/internal/coexist"
 	"rebuilder/internal/notify"
 	"rebuilder/internal/plan"
 	"rebuilder/internal/policy"
@@ -28,6 +29,8 @@ type letter struct {
 	Catalog     string    // SHA-256 of the catalog that said so
 	Lines       []line    // what the pull request changes
 	Stuck       []string  // references that it should change and cannot, each with the reason
+	Bots        []rival   // other bots that update the same lines, or may
+	Advise      bool      // say what to add to their configuration
 	Bases       []newBase // those that Lines name, by name
 	Siblings    siblings
 	Due         due
@@ -185,6 +188,7 @@ func (l letter) body(most bounds) string {
 	fmt.Fprintf(&b, "**Why you get this.** %s%s %s\n\n", l.why(), l.cures(), l.dockerfile())
 	fmt.Fprintf(&b, "**If you do nothing,** %s\n\n", l.nothing())
 	l.change(&b, most.rows)
+	l.beside(&b)
 	l.different(&b, most)
 	l.sure(&b, most)
 	l.comesFrom(&b)
@@ -298,6 +302,28 @@ func (l letter) change(b *strings.Builder, listed int) {
 	}
 	if len(l.Stuck) > 0 {
 		fmt.Fprintf(b, "Not changed, because it cannot be rewritten: %s.\n\n", some(codes(l.Stuck), 3))
+	}
+}
+
+const (
+	maxBots  = 3   // that are told of
+	maxLeave = 600 // characters of what is to be added: an image's name and some words
+)
+
+// beside says which other bots update the same lines: two pull requests for one line are one too many.
+func (l letter) beside(b *strings.Builder) {
+	for _, r := range l.Bots[:min(maxBots, len(l.Bots))] {
+		verb := "updates"
+		if r.Says == coexist.Unknown {
+			verb = "may update"
+		}
+		fmt.Fprintf(b, "**%s %s** %s, too (%s: %s). ", r.Bot, verb, some(codes(r.Lines), 3), code(r.Where), code(r.Why))
+		if !l.Advise {
+			b.WriteString("One of the two pull requests is enough.\n\n")
+			continue
+		}
+		fmt.Fprintf(b, "To leave this to these pull requests, add to %s, in %s:\n\n", code(r.Where), r.At)
+		block(b, []string{r.Leave}, maxLeave)
 	}
 }
 
@@ -435,7 +461,7 @@ func (l letter) failed(b *strings.Builder) {
 			continue
 		}
 		fmt.Fprintf(b, "<details><summary>The end of its build, %s</summary>\n\n", htmlCode(t.Build))
-		block(b, lines[max(0, len(lines)-maxLog):])
+		block(b, lines[max(0, len(lines)-maxLog):], maxWord)
 		b.WriteString("</details>\n\n")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rebuilder/internal/coexist"
 	"rebuilder/internal/golden"
 	"rebuilder/internal/inventory"
 	"rebuilder/internal/patch"
@@ -92,7 +93,7 @@ func letters() map[string]letter {
 	many.Bases = []newBase{big}
 
 	return map[string]letter{"one": one, "two": two, "pinning": pinning, "earlier": earlier, "many": many, "judged": judgedLetter(one), "blind": blindLetter(one), "failing": failingLetter(one),
-		"automerge": automergeLetter(one), "changed": changedLetter(one), "worse": worseLetter(one), "hostile": hostileLetter(hostile)}
+		"automerge": automergeLetter(one), "changed": changedLetter(one), "worse": worseLetter(one), "warned": besideLetter(one), "taken-over": takenOverLetter(one), "hostile": hostileLetter(hostile)}
 }
 
 func vulnerability(id, pkg string, s policy.Severity) policy.Finding {
@@ -185,6 +186,23 @@ func manyPatches(n int) (out []plan.Patch) {
 	return out
 }
 
+// besideLetter is of lines that other bots look after, too.
+func besideLetter(l letter) letter {
+	l.Bots = []rival{
+		{Answer: coexist.Answer{Bot: coexist.Renovate, Says: coexist.Unknown, Where: "renovate.json", Why: "it extends local>acme/renovate-config, which is not known here", At: "packageRules, as the last rule",
+			Leave: `{ "matchDatasources": ["docker"], "matchPackageNames": ["registry.example.com/platform/base/debian"], "enabled": false }`}, Lines: []string{"Dockerfile:3"}},
+		{Answer: coexist.Answer{Bot: coexist.Dependabot, Says: coexist.Keeps, Where: ".github/dependabot.yml", Why: "its entry for docker covers the file", At: "ignore of its entry for docker",
+			Leave: `- dependency-name: "platform/base/debian"`}, Lines: []string{"Dockerfile:3"}},
+	}
+	return l
+}
+
+func takenOverLetter(l letter) letter {
+	l = besideLetter(l)
+	l.Advise = true
+	return l
+}
+
 // hostileLetter has foreign text in each place that takes any.
 func hostileLetter(h string) letter {
 	p := plan.Patch{Patch: patch.Patch{Package: h, From: h, To: h}}
@@ -196,8 +214,9 @@ func hostileLetter(h string) letter {
 	f := policy.Finding{Kind: policy.Vulnerability, ID: h, Package: h, Version: h, Title: h, Why: h, FixedIn: h, Severity: policy.Severity(h)}
 	d := &difference{From: h, Pinned: true, Packages: []store.Change{{Package: h, From: h, To: h}}, Settings: []inventory.Setting{{Name: "user", Before: h, After: h}, {Name: "size", Before: h, After: "1"}},
 		Judged: &policy.Replacement{Findings: policy.Comparison{Fixed: []policy.Finding{f}, New: []policy.Finding{f}, Remaining: []policy.Finding{f}}, Unknown: []string{h}}}
-	return letter{Application: h, Images: []string{h}, Rollout: store.Rollout{ID: h, Cause: h, Title: h}, Catalog: h, Siblings: siblings{Images: 1}, Stuck: []string{h}, Controls: true,
-		Due: due{Policy: h, ID: h}, Failing: map[string][]string{h: {h, h}},
+	return letter{Application: h, Images: []string{h}, Rollout: store.Rollout{ID: h, Cause: h, Title: h}, Catalog: h, Siblings: siblings{Images: 1}, Stuck: []string{h}, Controls: true, Advise: true,
+		Bots: []rival{{Answer: coexist.Answer{Bot: coexist.Renovate, Where: h, Why: h, Leave: h, At: "ignore"}, Lines: []string{h}}},
+		Due:  due{Policy: h, ID: h}, Failing: map[string][]string{h: {h, h}},
 		Bases: []newBase{{Name: h, Digest: digest("a"), Owner: h, Earlier: h, Lineage: []string{h, h + "x"}, Node: n, Change: d}, {Name: h + "2", Digest: h, Change: d}},
 		Lines: []line{{File: h, Line: 1, Base: h, From: h, To: h + "@" + digest("a")}}}
 }
