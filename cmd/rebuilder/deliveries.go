@@ -151,7 +151,7 @@ func (p *printer) lastTry(d api.Delivery) string {
 }
 
 func (p *printer) try(t api.Try) string {
-	s := fmt.Sprintf("%s, took %d ms", p.when(t.At), t.TookMS)
+	s := fmt.Sprintf("%s, took %s", p.when(t.At), time.Duration(t.TookMS)*time.Millisecond)
 	if t.Error != "" {
 		return t.Error + ", " + s
 	}

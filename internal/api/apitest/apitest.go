@@ -41,6 +41,8 @@ const (
 	Advised Scenario = "advised"
 	// Observed is calm, too; discovery found images, and an upstream has a digest that is not taken yet.
 	Observed Scenario = "observed"
+	// Told is calm, too; people and programs are told, and some do not take it.
+	Told Scenario = "told"
 )
 
 // PlanID and RolloutID are those of the world's patch; FailedBuild is a build whose log is there.
@@ -80,7 +82,7 @@ func New(ctx context.Context, dir string, s Scenario) (*World, error) {
 	if err := w.fill(ctx, s); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	if more := map[Scenario]func(context.Context) error{Judged: w.judged, Advised: w.advised}[s]; more != nil {
+	if more := map[Scenario]func(context.Context) error{Judged: w.judged, Advised: w.advised, Told: w.told}[s]; more != nil {
 		if err := more(ctx); err != nil {
 			return nil, errors.Join(err, st.Close())
 		}

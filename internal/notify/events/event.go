@@ -45,7 +45,8 @@ type Event struct {
 // Types of events. Those that end in a star have a state behind the dot.
 const (
 	RolloutStarted  = "rebuilder.rollout.started"
-	rollout         = "rebuilder.rollout." // + its state: done, failed, paused, halted, cancelled, running
+	rollout         = "rebuilder.rollout."        // + its state: done, failed, paused, halted, cancelled, running
+	RolloutChanged  = "rebuilder.rollout.changed" // by what is none of its states: somebody skipped a wait, ..
 	NodeChanged     = "rebuilder.node.changed"
 	Promoted        = "rebuilder.promoted"
 	RolledBack      = "rebuilder.rolledback"
@@ -60,7 +61,7 @@ var nodes = map[string]bool{"waiting": true, "building": true, "testing": true, 
 	"unchanged": true, "blocked": true, "not-taken": true, "failed": true, "skipped": true, "quarantined": true}
 
 var (
-	rolloutID     = regexp.MustCompile(`^r-[0-9a-f]+-[0-9]+`)
+	rolloutID     = regexp.MustCompile(`^r-[0-9a-f]+-[0-9]+`) // at the beginning of a detail
 	proposalState = regexp.MustCompile(`^[a-z]+$`)
 )
 
@@ -74,6 +75,8 @@ func Of(r Record) Event {
 		e.Type, e.Data.Rollout, e.Data.State = RolloutStarted, r.Object, "running"
 	case what == "rollout" && proposalState.MatchString(rest):
 		e.Type, e.Data.Rollout, e.Data.State = rollout+rest, r.Object, rest
+	case rolloutID.FindString(r.Object) == r.Object && r.Object != "":
+		e.Type, e.Data.Rollout = RolloutChanged, r.Object
 	case nodes[r.Action]:
 		e.Type, e.Data.State = NodeChanged, r.Action
 		if e.Data.Rollout = rolloutID.FindString(r.Detail); e.Data.Rollout != "" {

@@ -28,6 +28,7 @@ func TestTypes(t *testing.T) {
 		{"start rollout", "r-12ab-1", "libssl3", events.RolloutStarted, "r-12ab-1", "running", "libssl3"},
 		{"rollout done", "r-12ab-1", "", "rebuilder.rollout.done", "r-12ab-1", "done", ""},
 		{"rollout halted", "r-12ab-1", "too many failed", "rebuilder.rollout.halted", "r-12ab-1", "halted", "too many failed"},
+		{"resume", "r-12ab-1", "all is well", events.RolloutChanged, "r-12ab-1", "", "all is well"},
 		{"building", "base/debian", "r-12ab-1: its turn", events.NodeChanged, "r-12ab-1", "building", "its turn"},
 		{"not-taken", "base/debian", "r-12ab-1", events.NodeChanged, "r-12ab-1", "not-taken", ""},
 		{"telling", "web", "nobody's rollout", events.NodeChanged, "", "telling", "nobody's rollout"},
