@@ -19,7 +19,7 @@ RACE := ./internal/demo/... ./internal/build/... ./internal/store/... ./internal
 	./internal/reconcile/... ./internal/api/... ./internal/web/... ./cmd/...
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench bench-rollout compare cosign lint race vuln spec verify clean
+.PHONY: help setup build demo test bench bench-rollout compare cosign contract contract-peers lint race vuln spec verify clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,12 @@ compare: setup ## hold what is found against Syft, Trivy and Grype (ADVISORIES, 
 cosign: ## have cosign 2 and 3 verify what is signed here, and the other way round
 	scripts/cosign
 
+contract: setup ## hold the forge's client and the demo's forge to GitHub as it is
+	scripts/contract
+
+contract-peers: setup ## let Renovate work on the demo's forge, too (npm, minutes)
+	scripts/contract --peers
+
 lint: ## go vet, gofmt, staticcheck
 	$(GO) vet ./...
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
@@ -61,7 +67,7 @@ race: setup ## run the tests of what is concurrent under the race detector
 vuln: ## look for known vulnerabilities in what is linked
 	@scripts/vuln '$(GO)' '$(GOVULNCHECK)'
 
-spec: ## make the trimmed OpenAPI description of the forge anew (npm)
+spec: ## make the trimmed descriptions and recordings of the forge anew (npm)
 	scripts/spec
 
 verify: ## check that generated files are what makes them would make

@@ -41,7 +41,7 @@ var homes = []rule{
 		why:     "the forge's client has one home; the demo's reviewer and the tests of the forge use it from the other side",
 		imports: []string{"github.com/google/go-github/...", "github.com/bradleyfalzon/ghinstallation/..."},
 		homes:   []string{"internal/notify/github", "internal/demo"},
-		tests:   []string{"internal/demo/...", "internal/githubspec/...", "internal/rollout", "internal/observe", "internal/e2e", "cmd/rebuilder"},
+		tests:   []string{"internal/demo/...", "internal/githubspec/...", "internal/contract", "internal/rollout", "internal/observe", "internal/e2e", "cmd/rebuilder"},
 	},
 	{
 		why:     "registries are talked to in one place; the demo's world and tests make images of their own",

@@ -7,26 +7,60 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// override corrects the description where GitHub is known to do otherwise. Each entry needs its evidence.
-func override(doc *openapi3.T) error {
-	// Lists of pull requests declare labels[].description as text that is never null; the same label in a single pull
-	// request may be null, and labels made by naming them have no description in recorded answers of GitHub
-	// (@octokit/fixtures, scenario add-labels-to-issue).
-	simple, ok := doc.Components.Schemas["pull-request-simple"]
-	if !ok {
-		return fmt.Errorf("githubspec: the description has no pull-request-simple: is operations.txt complete?")
-	}
-	simple.Value.Properties["labels"].Value.Items.Value.Properties["description"].Value.Nullable = true
+// correction is something that the description has wrong: what, how that is known, and how it is put right.
+type correction struct {
+	what, evidence string
+	apply          func(*openapi3.T) bool // false when the place is not there
+}
 
-	// The list of an App's installations joins the two kinds of accounts by allOf, a user that is an enterprise as well; a
-	// single installation of the same description has anyOf, and no account is both.
-	list := doc.Paths.Value("/app/installations")
-	if list == nil {
-		return fmt.Errorf("githubspec: the description has no /app/installations: is operations.txt complete?")
+// corrections are all that is known; each needs its evidence.
+var corrections = []correction{
+	{
+		what: "labels of a listed pull request may have no description",
+		evidence: "the same label in a single pull request may be null, and labels made by naming them have no description in " +
+			"recorded answers of GitHub (@octokit/fixtures, scenario add-labels-to-issue)",
+		apply: func(doc *openapi3.T) bool {
+			simple := doc.Components.Schemas["pull-request-simple"]
+			if simple == nil {
+				return false
+			}
+			simple.Value.Properties["labels"].Value.Items.Value.Properties["description"].Value.Nullable = true
+			return true
+		},
+	},
+	{
+		what: "the account of a listed installation is a user or an enterprise",
+		evidence: "the list joins the two by allOf, a user that is an enterprise as well; the schema of a single installation in " +
+			"the same description has anyOf, and no account is both",
+		apply: func(doc *openapi3.T) bool {
+			list := doc.Paths.Value("/app/installations")
+			if list == nil {
+				return false
+			}
+			item := list.Get.Responses.Status(http.StatusOK).Value.Content.Get("application/json").Schema.Value.Items.Value
+			if account := item.Properties["account"].Value; len(account.AllOf) > 1 {
+				account.AnyOf, account.AllOf = account.AllOf, nil
+			}
+			return true
+		},
+	},
+}
+
+// Overrides returns what the description is known to have wrong, with the evidence.
+func Overrides() map[string]string {
+	all := map[string]string{}
+	for _, c := range corrections {
+		all[c.what] = c.evidence
 	}
-	account := list.Get.Responses.Status(http.StatusOK).Value.Content.Get("application/json").Schema.Value.Items.Value.Properties["account"].Value
-	if len(account.AllOf) > 1 {
-		account.AnyOf, account.AllOf = account.AllOf, nil
+	return all
+}
+
+// override puts the description right where GitHub is known to do otherwise.
+func override(doc *openapi3.T) error {
+	for _, c := range corrections {
+		if !c.apply(doc) {
+			return fmt.Errorf("githubspec: nothing to correct where %s: is operations.txt complete?", c.what)
+		}
 	}
 	return nil
 }

@@ -63,6 +63,9 @@ func permissionFor(pattern, asked string) permission {
 	}
 	_, below, ok := strings.Cut(path, "{repo}")
 	part, _, _ := strings.Cut(strings.TrimPrefix(below, "/"), "/")
+	if ok && part == "" && level == "write" {
+		return permission{names: []string{"administration"}, level: level}
+	}
 	if !ok || part == "" || part == "installation" {
 		return permission{names: []string{"metadata"}, level: "read"}
 	}

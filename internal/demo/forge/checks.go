@@ -255,7 +255,9 @@ func createStatus(c *call) reply {
 	c.repo.Statuses = append(c.repo.Statuses, s)
 	c.f.hook(c.repo, "status", func() any { return c.statusEvent(s) })
 	c.f.mergeWaiting(c.ctx, c.repo)
-	return created(c.status(s))
+	made := created(c.status(s))
+	made.header = location(c.f.repoAPI(c.repo, "/statuses/%s", sha))
+	return made
 }
 
 func listStatuses(c *call, sha string) reply {

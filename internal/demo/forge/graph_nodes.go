@@ -23,7 +23,7 @@ func (c *call) shortRepository(r *repository) node {
 	return node{
 		"__typename": "Repository", "id": nodeID("Repository", r.ID), "databaseId": r.ID, "name": r.Name,
 		"nameWithOwner": r.Owner + "/" + r.Name, "owner": c.f.userNode(r.Owner), "url": c.f.repoWeb(r, ""),
-		"sshUrl": "ssh://git@localhost/" + r.Owner + "/" + r.Name + ".git", "description": nil, "homepageUrl": "",
+		"sshUrl": "ssh://git@localhost/" + r.Owner + "/" + r.Name + ".git", "description": r.Description, "homepageUrl": "",
 		"isPrivate": false, "isFork": false, "isArchived": r.Archived, "isDisabled": r.Disabled, "parent": nil,
 		"hasIssuesEnabled": true, "hasWikiEnabled": false, "viewerPermission": strings.ToUpper(c.viewerRole(r)),
 		"viewerDefaultMergeMethod": "MERGE", "viewerCanAdminister": c.viewerRole(r) == "admin",
@@ -126,6 +126,7 @@ func (c *call) pullNode(r *repository, p *pull) node {
 		"merged": p.Merged != nil, "mergedBy": c.f.userNode(p.MergedBy), "maintainerCanModify": p.MaintainerCanModify,
 		"autoMergeRequest": c.autoMergeNode(p), "milestone": nil, "mergeCommit": nil, "potentialMergeCommit": nil,
 		"viewerCanEnableAutoMerge": r.AllowAutoMerge, "reactionGroups": []node{},
+		"isMergeQueueEnabled": false, "isInMergeQueue": false,
 		"assignees": connection("UserConnection", nil), "projectCards": connection("ProjectCardConnection", nil),
 		"projectItems":            connection("ProjectV2ItemConnection", nil),
 		"closingIssuesReferences": connection("IssueConnection", nil),

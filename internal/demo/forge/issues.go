@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,6 +70,8 @@ func (in newLabel) apply(l *label) {
 	}
 }
 
+var labelColor = regexp.MustCompile(`^[0-9A-Fa-f]{6}$`)
+
 func createLabel(c *call) reply {
 	var in newLabel
 	if bad, fine := c.decode(&in); !fine {
@@ -76,6 +79,9 @@ func createLabel(c *call) reply {
 	}
 	if in.Name == nil || *in.Name == "" {
 		return invalid("Validation Failed", fault{Resource: "Label", Field: "name", Code: "missing_field"})
+	}
+	if in.Color != nil && !labelColor.MatchString(*in.Color) {
+		return invalid("Validation Failed", fault{Resource: "Label", Field: "color", Code: "invalid"})
 	}
 	key := strings.ToLower(*in.Name)
 	if c.repo.Labels[key] != nil {

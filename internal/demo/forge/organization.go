@@ -33,20 +33,49 @@ func (f *Forge) AddPackage(owner, name string) error {
 
 // RenameRepository gives a repository another name; its number stays, and the old name leads on to it.
 func (f *Forge) RenameRepository(owner, name, to string) error {
-	return f.change(owner, name, func(r *repository) error {
-		if !repositoryName.MatchString(to) || f.state.Repositories[owner+"/"+to] != nil {
-			return fmt.Errorf("%s is no name for it", to)
+	return f.change(owner, name, func(r *repository) error { return f.rename(r, to) })
+}
+
+func (f *Forge) rename(r *repository, to string) error {
+	if !repositoryName.MatchString(to) || f.state.Repositories[r.Owner+"/"+to] != nil {
+		return fmt.Errorf("%s is no name for it", to)
+	}
+	was, old := f.git(r).dir, r.Owner+"/"+r.Name
+	delete(f.state.Repositories, old)
+	r.Name = to
+	f.state.Repositories[r.Owner+"/"+to] = r
+	if f.state.Renamed == nil {
+		f.state.Renamed = map[string]int64{}
+	}
+	f.state.Renamed[old] = r.ID
+	return os.Rename(was, f.git(r).dir)
+}
+
+func editRepository(c *call) reply {
+	var in struct {
+		Name           string
+		Description    *string
+		AllowAutoMerge *bool `json:"allow_auto_merge"`
+		Archived       *bool
+	}
+	if bad, fine := c.decode(&in); !fine {
+		return bad
+	}
+	if in.Name != "" && in.Name != c.repo.Name {
+		if err := c.f.rename(c.repo, in.Name); err != nil {
+			return invalid("Validation Failed", fault{Resource: "Repository", Field: "name", Code: "custom", Message: err.Error()})
 		}
-		was := f.git(r).dir
-		delete(f.state.Repositories, owner+"/"+name)
-		r.Name = to
-		f.state.Repositories[owner+"/"+to] = r
-		if f.state.Renamed == nil {
-			f.state.Renamed = map[string]int64{}
-		}
-		f.state.Renamed[owner+"/"+name] = r.ID
-		return os.Rename(was, f.git(r).dir)
-	})
+	}
+	if in.Description != nil {
+		c.repo.Description = in.Description
+	}
+	if in.AllowAutoMerge != nil {
+		c.repo.AllowAutoMerge = *in.AllowAutoMerge
+	}
+	if in.Archived != nil {
+		c.repo.Archived = *in.Archived
+	}
+	return getRepository(c)
 }
 
 // RemoveRepository deletes a repository with all that is in it.

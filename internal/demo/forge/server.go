@@ -91,6 +91,7 @@ func (f *Forge) routes() *http.ServeMux {
 	f.organizationRoutes(on)
 	repo := func(method, path string, h handler) { on(method+" /repos/{owner}/{repo}"+path, h) }
 	repo("GET", "", getRepository)
+	repo("PATCH", "", editRepository)
 
 	repo("GET", "/contents/{path...}", getContents)
 	repo("PUT", "/contents/{path...}", putContents)

@@ -28,7 +28,7 @@ func repositoryLinks() map[string]string {
 func (f *Forge) minimalRepository(r *repository) object {
 	o := object{
 		"id": r.ID, "node_id": nodeID("Repository", r.ID), "name": r.Name, "full_name": r.Owner + "/" + r.Name,
-		"private": false, "owner": f.user(r.Owner), "html_url": f.repoWeb(r, ""), "description": nil,
+		"private": false, "owner": f.user(r.Owner), "html_url": f.repoWeb(r, ""), "description": r.Description,
 		"fork": false, "url": f.repoAPI(r, ""),
 	}
 	for name, path := range repositoryLinks() {

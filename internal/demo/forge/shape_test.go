@@ -67,6 +67,7 @@ func (w *world) walk() {
 		"/contents/.github", "/contents/Dockerfile?ref=main", "/git/matching-refs/heads/"} {
 		w.get(path)
 	}
+	w.call("PATCH", "", map[string]any{"description": "a shop"})
 	main, _, err := w.client.Git.GetRef(ctx, "acme", "web", "heads/main")
 	w.must(err)
 	base := main.GetObject().GetSHA()

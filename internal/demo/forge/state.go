@@ -34,6 +34,7 @@ type repository struct {
 	Owner, Name, Default string
 	Created              time.Time
 	Pushed               time.Time         // a branch or tag moved last
+	Description          *string           `json:",omitempty"`
 	Archived, Disabled   bool              `json:",omitempty"`
 	Roles                map[string]string `json:",omitempty"` // by login
 	LastNumber           int
