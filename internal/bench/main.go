@@ -99,7 +99,9 @@ func measure(ctx context.Context, c config, say func(string)) ([]Measure, error)
 		}
 		all = append(all, more...)
 	}
-	return all, nil
+	say("promoting an image of three platforms, and copying it with crane")
+	more, err = measurePromote(ctx)
+	return append(all, more...), err
 }
 
 // measureWorld is everything that needs a world with a daemon in it.

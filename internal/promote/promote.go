@@ -1,8 +1,9 @@
 // Package promote moves a channel (a registry tag such as "stable") to a digest that passed its gates, and keeps an
 // immutable release tag for each digest that ever was there.
 //
-// Nothing is written before looking, the release comes first and the channel last, and each step is safe to repeat:
-// a promotion that died anywhere is finished by running it again.
+// Nothing is written before looking. What belongs to the digest is there first, with its signatures and attestations; then
+// comes the release, and the channel last. Each step is safe to repeat: a promotion that died anywhere is finished by
+// running it again.
 package promote
 
 import (
@@ -18,14 +19,21 @@ type Registry interface {
 	Digest(ctx context.Context, ref string) (v1.Hash, error)
 	// Tag points repo:tag at a digest that is in the repository. It is idempotent and moves no blob.
 	Tag(ctx context.Context, repo string, digest v1.Hash, tag string) error
+	// Whole says that a digest is in the repository and, of an index, all that it names.
+	Whole(ctx context.Context, repo string, digest v1.Hash) error
+	// Copy puts a digest into another repository, with all that it names and all that refers to it. It is idempotent, and moves
+	// no blob inside one registry.
+	Copy(ctx context.Context, from string, digest v1.Hash, to string) error
 }
 
 // Request is one promotion.
 type Request struct {
 	Repository string // without tag: "registry.example.com/base/debian"
 	Channel    string // the tag to move: "stable"
-	// Digest is the manifest or index to promote; it must be in Repository.
+	// Digest is the manifest or index to promote.
 	Digest v1.Hash
+	// From is the repository where Digest is, when that is another one: it may be in another registry.
+	From string
 	// Expect is what the channel pointed to when the promotion was decided; the zero hash means that there was none.
 	Expect v1.Hash
 	// Release is the immutable tag of this digest: "20261121-1a2b3c4d". None is made when empty.
@@ -85,8 +93,8 @@ func Promote(ctx context.Context, reg Registry, r Request) (Result, error) {
 	if found != r.Digest && found != r.Expect {
 		return Result{Previous: found}, &Moved{Channel: r.Repository + ":" + r.Channel, Expected: r.Expect, Found: found, Want: r.Digest}
 	}
-	if r.Attest != nil && found != r.Digest {
-		if err := r.Attest(ctx); err != nil {
+	if found != r.Digest {
+		if err := prepare(ctx, reg, r); err != nil {
 			return Result{Previous: found}, err
 		}
 	}
@@ -101,6 +109,21 @@ func Promote(ctx context.Context, reg Registry, r Request) (Result, error) {
 		return Result{Previous: found, Released: released}, err
 	}
 	return Result{Previous: found, Released: released, Moved: true}, nil
+}
+
+// prepare makes sure that all is there before anything points to it: the digest, what it names, what refers to it.
+func prepare(ctx context.Context, reg Registry, r Request) error {
+	if r.From != "" && r.From != r.Repository {
+		if err := reg.Copy(ctx, r.From, r.Digest, r.Repository); err != nil {
+			return err
+		}
+	} else if err := reg.Whole(ctx, r.Repository, r.Digest); err != nil {
+		return err
+	}
+	if r.Attest == nil {
+		return nil
+	}
+	return r.Attest(ctx)
 }
 
 func release(ctx context.Context, reg Registry, r Request) (made bool, err error) {

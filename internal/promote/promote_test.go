@@ -272,13 +272,16 @@ func TestRequestsThatAreNone(t *testing.T) {
 		"no digest":          {Repository: "h/a", Channel: "stable"},
 		"release is channel": {Repository: "h/a", Channel: "stable", Release: "stable", Digest: d},
 	} {
-		if _, err := Promote(t.Context(), unreachable{t}, r); err == nil {
+		if _, err := Promote(t.Context(), unreachable{t: t}, r); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
 }
 
-type unreachable struct{ t *testing.T }
+type unreachable struct {
+	Registry // asked for nothing else
+	t        *testing.T
+}
 
 func (u unreachable) Digest(context.Context, string) (v1.Hash, error) {
 	u.t.Error("the registry was asked")
@@ -288,4 +291,54 @@ func (u unreachable) Digest(context.Context, string) (v1.Hash, error) {
 func (u unreachable) Tag(context.Context, string, v1.Hash, string) error {
 	u.t.Error("the registry was written to")
 	return nil
+}
+
+// A digest of another repository is there whole, and attested, before its release and its channel are.
+func TestPromoteFromAnotherRepository(t *testing.T) {
+	s := newShelf(t)
+	to := s.repo + "/released"
+	attested := false
+	r := Request{Repository: to, From: s.repo, Channel: "stable", Digest: s.a, Release: "r1", Attest: func(ctx context.Context) error {
+		attested = true
+		at, err := s.client.Digest(ctx, to+"@"+s.a.String())
+		if err != nil || at != s.a {
+			t.Errorf("attested before it is there: %s, %v", at, err)
+		}
+		if at, err := s.client.Digest(ctx, to+":r1"); err != nil || at != (v1.Hash{}) {
+			t.Errorf("attested after the release: %s, %v", at, err)
+		}
+		return nil
+	}}
+	got, err := Promote(t.Context(), s.client, r)
+	if err != nil || got != (Result{Moved: true, Released: true}) || !attested {
+		t.Fatalf("%+v, %v, attested %v", got, err, attested)
+	}
+	attested = false
+	if got, err := Promote(t.Context(), s.client, r); err != nil || got.Moved || got.Released || attested {
+		t.Errorf("again: %+v, %v, attested %v", got, err, attested)
+	}
+	// Neither is done for a channel that was moved by somebody else.
+	r.Digest = s.b
+	var moved *Moved
+	if _, err := Promote(t.Context(), s.client, r); !errors.As(err, &moved) || attested {
+		t.Errorf("%v, attested %v", err, attested)
+	}
+	if at, err := s.client.Digest(t.Context(), to+"@"+s.b.String()); err != nil || at != (v1.Hash{}) {
+		t.Errorf("copied for nothing: %s, %v", at, err)
+	}
+	r.Expect, r.Release, r.Attest = s.a, "r2", func(context.Context) error { return errors.New("no key") }
+	if _, err := Promote(t.Context(), s.client, r); err == nil || s.at(t, "stable") == s.b {
+		t.Errorf("promoted without attestation: %v", err)
+	}
+	if at, err := s.client.Digest(t.Context(), to+":r2"); err != nil || at != (v1.Hash{}) {
+		t.Errorf("released without attestation: %s, %v", at, err)
+	}
+}
+
+func TestPromoteWhatIsNotWhole(t *testing.T) {
+	s := newShelf(t)
+	nowhere := v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)}
+	if _, err := Promote(t.Context(), s.client, Request{Repository: s.repo, Channel: "stable", Digest: nowhere}); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("promoted nothing: %v", err)
+	}
 }

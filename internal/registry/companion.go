@@ -105,9 +105,11 @@ func (c *Client) AddToCompanion(ctx context.Context, ref, suffix string, body []
 	if _, err := c.head(ctx, d); err != nil {
 		return explain("add "+suffix+" to", ref, err)
 	}
-	return explain("add "+suffix+" to", ref, c.addToCompanion(ctx, companionTag(d, suffix), mutate.Addendum{
-		Layer: static.NewLayer(body, types.MediaType(mediaType)), MediaType: types.MediaType(mediaType), Annotations: annotations,
-	}))
+	return explain("add "+suffix+" to", ref, c.addToCompanion(ctx, companionTag(d, suffix), addendum(body, mediaType, annotations)))
+}
+
+func addendum(body []byte, mediaType string, annotations map[string]string) mutate.Addendum {
+	return mutate.Addendum{Layer: static.NewLayer(body, types.MediaType(mediaType)), MediaType: types.MediaType(mediaType), Annotations: annotations}
 }
 
 func (c *Client) addToCompanion(ctx context.Context, tag name.Tag, layer mutate.Addendum) error {

@@ -71,7 +71,11 @@ func TestCosignVerifies(t *testing.T) {
 				must(t, err)
 				signer := sign.New(key, s.client)
 				must(t, signer.Sign(t.Context(), s.image))
-				for kind, predicate := range predicates {
+				attested := predicates
+				if kind != "cosign" { // the same statements with another key are told by one of them
+					attested = map[string]string{"cyclonedx": predicates["cyclonedx"]}
+				}
+				for kind, predicate := range attested {
 					predicateType := predicateTypes[kind]
 					if predicateType == "" {
 						predicateType = kind
@@ -89,7 +93,7 @@ func TestCosignVerifies(t *testing.T) {
 					if out, err := verify(theirs, "verify"); err == nil {
 						t.Errorf("verify %v with another key: %s", flags, out)
 					}
-					for kind := range predicates {
+					for kind := range attested {
 						if out, err := verify(ours, "verify-attestation", "--type", kind); err != nil {
 							t.Errorf("verify-attestation --type %s %v: %v: %s", kind, flags, err, out)
 						}
