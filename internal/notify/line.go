@@ -23,6 +23,14 @@ type Turn interface {
 	Leave()
 }
 
+// Queuing is a Forge whose writers stand in a Line. Its methods that write enter by themselves; who has to look at much
+// before it writes does so in its turn, which may come hours after it asked.
+type Queuing interface {
+	// InTurn runs fn in a turn of the repository's line; what fn writes with its context is in that turn. The ticket
+	// names what is done, and is the same when it is repeated.
+	InTurn(ctx context.Context, repo, ticket string, fn func(context.Context) error) error
+}
+
 // Writer is who writes, and how urgently.
 type Writer struct {
 	Object string // what is written for, as people know it: an image

@@ -102,14 +102,23 @@ func (r *Runner) overtaken(ctx context.Context, q store.Querier, p store.Proposa
 
 // tell proposes or dispatches, once for an application in a rollout: its images take turns, and the second one finds it
 // done.
-func (r *Runner) tell(ctx context.Context, t Turn) (store.Proposal, error) {
+func (r *Runner) tell(ctx context.Context, t Turn) (p store.Proposal, err error) {
 	app, _, f := r.application(t.Image)
 	if f != nil {
-		return store.Proposal{}, f
+		return p, f
 	}
 	if r.forge == nil {
-		return store.Proposal{}, fail("the catalog has no [forge], so that nobody can be told")
+		return p, fail("the catalog has no [forge], so that nobody can be told")
 	}
+	err = r.inLine(ctx, t, app, func(ctx context.Context) (err error) {
+		p, err = r.tellInTurn(ctx, t, app)
+		return err
+	})
+	return p, err
+}
+
+// tellInTurn looks and tells. What it sees is fresh: it waited before.
+func (r *Runner) tellInTurn(ctx context.Context, t Turn, app catalog.Application) (store.Proposal, error) {
 	key := "tell " + t.Rollout + " " + app.Name
 	unlock := r.telling.lock(key)
 	defer unlock()

@@ -66,6 +66,7 @@ type Runner struct {
 	catalog  func() *catalog.Catalog
 	cfg      Config
 	nodes    dbos.Queue
+	tells    dbos.Queue
 	builds   dbos.Queue // trials; what an older version left of builds is taken from it, too
 	telling  turns
 	replaced replacements
@@ -102,6 +103,10 @@ func New(engine *durable.Engine, st *store.Store, facts Facts, b build.Builder, 
 	var err error
 	// Nodes hold nothing scarce: the builder has a line of its own.
 	if r.nodes, err = engine.RegisterQueue("nodes", dbos.WithWorkerConcurrency(500)); err != nil {
+		return nil, err
+	}
+	// Who waits for the forge, for hours, keeps nobody from building.
+	if r.tells, err = engine.RegisterQueue("tells", dbos.WithWorkerConcurrency(5000)); err != nil {
 		return nil, err
 	}
 	// Trials take long: nobody minds when they are found a little later, and looking for them costs.
@@ -334,10 +339,10 @@ func turnOf(n store.Node) Turn {
 func (t Turn) ID() string { return fmt.Sprintf("%s/%s/%d", t.Rollout, t.Image, t.Attempt) }
 
 func (r *Runner) run(ctx dbos.Context, t Turn) error {
-	story := r.Base
+	story, queue := r.Base, r.nodes
 	if t.Kind == string(graph.Application) {
-		story = r.Application
+		story, queue = r.Application, r.tells
 	}
-	_, err := dbos.RunWorkflow(ctx, story, t, dbos.WithWorkflowID(t.ID()), dbos.WithQueue(r.nodes))
+	_, err := dbos.RunWorkflow(ctx, story, t, dbos.WithWorkflowID(t.ID()), dbos.WithQueue(queue))
 	return err
 }

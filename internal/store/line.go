@@ -97,6 +97,12 @@ func Wrote(ctx context.Context, q Querier, installation, ticket string, at int64
 	return err
 }
 
+// SayWaiting writes what a node that tells waits for, and until about when.
+func SayWaiting(ctx context.Context, q Querier, rollout, image, reason string, until int64) error {
+	_, err := q.Exec(ctx, `UPDATE rollout_node SET reason=$3, next=$4 WHERE rollout=$1 AND image=$2 AND state='telling'`, rollout, image, bounded(reason), until)
+	return err
+}
+
 const ticketColumns = `installation, ticket, owner, object, urgent, place, since, begun_at`
 
 func scanTicket(row interface{ Scan(...any) error }) (t Ticket, err error) {

@@ -37,8 +37,11 @@ type Config struct {
 
 	WritesPerSecond float64 // content-creating calls without Line; zero is 1, GitHub allows 80 a minute
 	WriteBurst      int     // how many may go at once; zero is 20
-	Now             func() time.Time
-	RetryWait       time.Duration // before the first repetition of a failed request; zero is 500 ms
+	// Now and Sleep are the clock that limits are counted by; nil: the real one.
+	Now            func() time.Time
+	Sleep          func(context.Context, time.Duration) error
+	ReadsPerSecond float64       // from each installation; zero is 8, which leaves room for writes
+	RetryWait      time.Duration // before the first repetition of a failed request; zero is 500 ms
 }
 
 // Client is a notify.Forge. It may be used by several goroutines; writes are made by one at a time.
@@ -95,14 +98,29 @@ func setDefaults(cfg *Config) {
 	if cfg.WriteBurst == 0 {
 		cfg.WriteBurst = 20
 	}
+	if cfg.ReadsPerSecond == 0 {
+		cfg.ReadsPerSecond = 8
+	}
 	if cfg.RetryWait == 0 {
 		cfg.RetryWait = 500 * time.Millisecond
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Sleep == nil {
+		cfg.Sleep = sleep
+	}
 	if cfg.Line == nil {
 		cfg.Line = newAlone(*cfg)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

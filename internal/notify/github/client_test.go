@@ -86,7 +86,7 @@ func TestUnchangedAnswersAreNotSentAgain(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	w := start(t)
-	pr := w.propose(w.proposal(), 4)
+	pr := w.propose(w.proposal(), 3)
 	w.wire.fail(fault{on: "PATCH .*/pulls/1"})
 	if err := w.client.ClosePullRequest(t.Context(), "acme/web", pr.Number, "Superseded by #2."); err == nil {
 		t.Fatal("no error although the connection was cut")
@@ -108,7 +108,7 @@ func TestClose(t *testing.T) {
 
 func TestMergedPullRequest(t *testing.T) {
 	w := start(t)
-	pr := w.propose(w.proposal(), 4)
+	pr := w.propose(w.proposal(), 3)
 	w.merge(pr.Number)
 	got, err := w.client.PullRequest(t.Context(), "acme/web", pr.Number)
 	w.must(err)

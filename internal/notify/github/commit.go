@@ -8,9 +8,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
 	"path"
-	"sort"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -30,18 +32,27 @@ const (
 // commit makes one commit with all files on the proposal's base, and returns errNothing when the base has them.
 // Author and committer are left out: GitHub fills in whose token it is, and signs for Apps.
 func (j *job) commit(ctx context.Context) (string, error) {
-	base, _, err := j.c.api.Git.GetCommit(ctx, j.t.owner, j.t.name, j.p.Base)
-	if err != nil {
-		return "", fmt.Errorf("base commit %s: %w", j.p.Base, err)
-	}
-	root := base.GetTree().GetSHA()
-	entries, err := j.entries(ctx, root)
+	root, all, err := j.fromBase(ctx)
 	if err != nil {
 		return "", err
+	}
+	return j.commitOf(ctx, root, all)
+}
+
+// commitOf makes a commit of changes to the tree of the base.
+func (j *job) commitOf(ctx context.Context, root string, all []change) (string, error) {
+	var entries []*github.TreeEntry
+	for _, one := range all {
+		made, err := j.entry(ctx, one.path, one.mode, one.content)
+		if err != nil {
+			return "", err
+		}
+		entries = append(entries, made)
 	}
 	if len(entries) == 0 {
 		return "", errNothing
 	}
+	var err error
 	var tree *github.Tree
 	err = j.write(ctx, func() (err error) {
 		tree, _, err = j.c.api.Git.CreateTree(ctx, j.t.owner, j.t.name, root, entries)
@@ -64,16 +75,17 @@ func (j *job) commit(ctx context.Context) (string, error) {
 	return made.GetSHA(), nil
 }
 
-// entries are the files that differ from the base, each with the mode it has there.
-func (j *job) entries(ctx context.Context, root string) ([]*github.TreeEntry, error) {
+// change is a file that differs from the base, with the mode and the blob that it has there.
+type change struct {
+	path, mode, old string
+	content         []byte
+}
+
+// changes are the files that differ from the base.
+func (j *job) changes(ctx context.Context, root string) ([]change, error) {
 	tree := &treeReader{j: j, dirs: map[string]map[string]*github.TreeEntry{}, root: root}
-	paths := make([]string, 0, len(j.p.Files))
-	for file := range j.p.Files {
-		paths = append(paths, file)
-	}
-	sort.Strings(paths)
-	var entries []*github.TreeEntry
-	for _, file := range paths {
+	var all []change
+	for _, file := range slices.Sorted(maps.Keys(j.p.Files)) {
 		content := j.p.Files[file]
 		old, err := tree.find(ctx, file)
 		if err != nil {
@@ -89,13 +101,103 @@ func (j *job) entries(ctx context.Context, root string) ([]*github.TreeEntry, er
 		case old.GetSHA() == blobName(content):
 			continue
 		}
-		made, err := j.entry(ctx, file, mode, content)
-		if err != nil {
-			return nil, err
-		}
-		entries = append(entries, made)
+		all = append(all, change{file, mode, old.GetSHA(), content})
 	}
-	return entries, nil
+	return all, nil
+}
+
+// first makes a branch that is not there yet, with the proposal's commit. Where one file changes, GitHub makes the
+// commit from the file itself, which saves a write; it gives the mode of a plain file, so that scripts take the other way.
+func (j *job) first(ctx context.Context, branch string) (string, error) {
+	root, all, err := j.fromBase(ctx)
+	if err != nil {
+		return "", err
+	}
+	if fewest(all) {
+		if err := j.makeRef(ctx, branch, j.p.Base); err != nil {
+			return "", err
+		}
+		return j.put(ctx, branch, all[0])
+	}
+	commit, err := j.commitOf(ctx, root, all)
+	if err != nil {
+		return "", err
+	}
+	return commit, j.makeRef(ctx, branch, commit)
+}
+
+func fewest(all []change) bool {
+	return len(all) == 1 && all[0].mode == modeFile && len(all[0].content) <= maxInline
+}
+
+// fromBase reads what the proposal changes.
+func (j *job) fromBase(ctx context.Context) (root string, all []change, err error) {
+	base, _, err := j.c.api.Git.GetCommit(ctx, j.t.owner, j.t.name, j.p.Base)
+	if err != nil {
+		return "", nil, fmt.Errorf("base commit %s: %w", j.p.Base, err)
+	}
+	root = base.GetTree().GetSHA()
+	all, err = j.changes(ctx, root)
+	return root, all, err
+}
+
+// put commits one file on a branch that is at the base. The blob that it replaces is GitHub's compare-and-set: nothing
+// else may have changed the file. When the answer is lost it looks.
+func (j *job) put(ctx context.Context, branch string, one change) (string, error) {
+	message := commitMessage(j.p)
+	options := &github.RepositoryContentFileOptions{Message: &message, Content: one.content, Branch: &branch}
+	if one.old != "" {
+		options.SHA = &one.old
+	}
+	path := (&url.URL{Path: one.path}).String() // go-github sends it as it is
+	var made *github.RepositoryContentResponse
+	err := j.write(ctx, func() (err error) {
+		made, _, err = j.c.api.Repositories.UpdateFile(ctx, j.t.owner, j.t.name, path, options)
+		return err
+	})
+	if err == nil {
+		return made.Commit.GetSHA(), nil
+	}
+	err = fmt.Errorf("commit %s: %w", one.path, err)
+	if !unsure(ctx, err) && status(err) != http.StatusConflict {
+		return "", err
+	}
+	head, lookErr := j.c.Head(ctx, j.t.String(), branch)
+	if lookErr != nil || head == j.p.Base {
+		return "", err
+	}
+	there, _, lookErr := j.c.api.Git.GetCommit(ctx, j.t.owner, j.t.name, head)
+	if lookErr != nil || proposalOf(there.GetMessage()) != j.digest {
+		return "", err
+	}
+	return head, nil
+}
+
+// resume goes on with a branch that has no commit of its own: a kill came after it was made. It returns errNext when it
+// has some, which are somebody else's.
+func (j *job) resume(ctx context.Context, branch, head string) (string, error) {
+	if head == j.p.Base {
+		_, all, err := j.fromBase(ctx)
+		if err == nil && len(all) == 0 {
+			return "", errNothing
+		}
+		if err == nil && fewest(all) {
+			return j.put(ctx, branch, all[0])
+		}
+		if err != nil {
+			return "", err
+		}
+		return j.replace(ctx, branch, head)
+	}
+	options := &github.ListOptions{PerPage: 1}
+	diff, _, err := j.c.api.Repositories.CompareCommits(ctx, j.t.owner, j.t.name, j.p.Base, head, options)
+	switch {
+	case err != nil:
+		return "", err
+	case diff.GetAheadBy() > 0:
+		return "", errNext
+	}
+	return j.replace(ctx, branch, head)
 }
 
 // entry sends plain text within the tree, which saves a call, and everything else as a blob, byte for byte.

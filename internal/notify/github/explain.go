@@ -100,7 +100,7 @@ func says(err error, phrase string) bool {
 // unsure says that a write may have been made although it failed: the answer was lost or came from a gateway, or the
 // thing is there already. The way to know is to look.
 func unsure(ctx context.Context, err error) bool {
-	if err == nil || ctx.Err() != nil || errors.Is(err, errTurn) {
+	if err == nil || ctx.Err() != nil {
 		return false
 	}
 	if _, limited := limitedUntil(err, time.Now()); limited {

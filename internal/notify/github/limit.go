@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"rebuilder/internal/notify"
@@ -17,39 +18,51 @@ import (
 // maxRefused is how often one write waits for a limit that the forge announces before the caller hears of it.
 const maxRefused = 5
 
-// errTurn says that there is something to write, and that the turn to do it was not taken yet.
-var errTurn = errors.New("it is not our turn to write")
+// errTurn is a mistake of this program: a write outside of a turn.
+var errTurn = errors.New("a write that stood in no line")
 
 type turnKey struct{}
 
-// inTurn runs fn, which looks before it writes. Most find nothing to be done, and wait for nobody. When fn would write it
-// stands in line, which may take hours, and runs again from the start: what it saw before is old by then.
-func (c *Client) inTurn(ctx context.Context, t target, ticket string, fn func(context.Context) error) error {
-	err := fn(ctx)
-	if !errors.Is(err, errTurn) {
+// InTurn implements notify.Queuing.
+func (c *Client) InTurn(ctx context.Context, repo, ticket string, fn func(context.Context) error) error {
+	t, err := parseRepo(repo)
+	if err != nil {
 		return err
 	}
+	return c.inTurn(ctx, t, ticket, fn)
+}
+
+// inTurn runs fn, which looks and then writes, once its turn has come. Who has a turn already goes on in it.
+func (c *Client) inTurn(ctx context.Context, t target, ticket string, fn func(context.Context) error) error {
 	installation, err := c.installation(ctx, t)
 	if err != nil {
 		return err
 	}
-	turn, err := c.cfg.Line.Enter(ctx, installation, ticket, notify.WriterOf(ctx))
+	if has, ok := ctx.Value(turnKey{}).(turn); ok && has.installation == installation {
+		return fn(ctx)
+	}
+	entered, err := c.cfg.Line.Enter(ctx, installation, ticket, notify.WriterOf(ctx))
 	if err != nil {
 		return err
 	}
-	defer turn.Leave()
-	return fn(context.WithValue(ctx, turnKey{}, turn))
+	defer entered.Leave()
+	return fn(context.WithValue(ctx, turnKey{}, turn{entered, installation}))
+}
+
+type turn struct {
+	notify.Turn
+	installation string
 }
 
 // write makes one content-creating call when the line lets it. What the forge refuses for now waits in the line: a refusal
 // changes nothing, so that it is safe to make again.
 func (c *Client) write(ctx context.Context, call func() error) error {
-	turn, ok := ctx.Value(turnKey{}).(notify.Turn)
+	mine, ok := ctx.Value(turnKey{}).(turn)
 	if !ok {
 		return errTurn
 	}
 	for n := 1; ; n++ {
-		if err := turn.Write(ctx); err != nil {
+		if err := mine.Write(ctx); err != nil {
 			return err
 		}
 		err := call()
@@ -74,17 +87,64 @@ func (c *Client) installation(ctx context.Context, t target) (string, error) {
 	return i.String(), nil
 }
 
+// Reads are held back, too: GitHub counts a read as one point and a write as five, and takes 900 a minute.
+const (
+	readBurst   = 60
+	readsAtOnce = 8 // of the 100 requests that GitHub answers at once
+)
+
 // limits keeps all writers away when GitHub refuses one, and go-github from remembering a refusal for itself: it knows
 // one limit, and an App has one for each installation.
 type limits struct {
-	line notify.Line
-	now  func() time.Time
-	next http.RoundTripper
+	line  notify.Line
+	now   func() time.Time
+	sleep func(context.Context, time.Duration) error
+	next  http.RoundTripper
+
+	perSecond rate.Limit
+
+	mu    sync.Mutex
+	reads map[string]*reads // by installation
+}
+
+// reads holds back what this process reads from an installation.
+type reads struct {
+	rate *rate.Limiter
+	here chan struct{}
 }
 
 type installationKey struct{}
 
+// wait returns when one more read may be sent.
+func (t *limits) wait(ctx context.Context, installation string) (done func(), err error) {
+	t.mu.Lock()
+	r := t.reads[installation]
+	if r == nil {
+		r = &reads{rate.NewLimiter(t.perSecond, readBurst), make(chan struct{}, readsAtOnce)}
+		t.reads[installation] = r
+	}
+	t.mu.Unlock()
+	select {
+	case r.here <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	now := t.now()
+	if d := r.rate.ReserveN(now, 1).DelayFrom(now); d > 0 {
+		err = t.sleep(ctx, d)
+	}
+	return func() { <-r.here }, err
+}
+
 func (t *limits) RoundTrip(req *http.Request) (*http.Response, error) {
+	installation, _ := req.Context().Value(installationKey{}).(string)
+	if req.Method == http.MethodGet {
+		done, err := t.wait(req.Context(), installation)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+	}
 	resp, err := t.next.RoundTrip(req)
 	if err != nil {
 		return nil, err
@@ -95,7 +155,6 @@ func (t *limits) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	until := retryTime(resp.Header, t.now())
 	resp.StatusCode, resp.Status = http.StatusTooManyRequests, "429 Too Many Requests" // which go-github leaves to us
-	installation, _ := req.Context().Value(installationKey{}).(string)
 	why := "the forge refuses for now: " + which(resp.Header)
 	if err := t.line.Hold(req.Context(), installation, until, why); err != nil {
 		resp.Body.Close()

@@ -250,14 +250,13 @@ func (j *job) create(ctx context.Context, g generation) (notify.PullRequest, err
 func (j *job) branch(ctx context.Context, branch string) (string, error) {
 	head, err := j.c.Head(ctx, j.t.String(), branch)
 	if errors.Is(err, notify.ErrNotFound) {
-		commit, err := j.commit(ctx)
-		if err != nil {
-			return "", err
-		}
-		return commit, j.makeRef(ctx, branch, commit)
+		return j.first(ctx, branch)
 	}
 	if err != nil {
 		return "", err
+	}
+	if head == j.p.Base {
+		return j.resume(ctx, branch, head)
 	}
 	there, _, err := j.c.api.Repositories.GetCommit(ctx, j.t.owner, j.t.name, head, nil)
 	if err != nil {
@@ -268,7 +267,7 @@ func (j *job) branch(ctx context.Context, branch string) (string, error) {
 	case err != nil:
 		return "", err
 	case !ours:
-		return "", errNext
+		return j.resume(ctx, branch, head)
 	case proposalOf(there.GetCommit().GetMessage()) == j.digest:
 		return head, nil
 	}

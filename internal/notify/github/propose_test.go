@@ -50,7 +50,7 @@ func TestProposeOpensOnePullRequestAndThenDoesNothing(t *testing.T) {
 func TestProposeUpdatesInPlace(t *testing.T) {
 	w := start(t)
 	p := w.proposal()
-	first := w.propose(p, 4)
+	first := w.propose(p, 3)
 	p.Files = map[string][]byte{"Dockerfile": []byte("FROM base/debian:stable@sha256:2\n")}
 	p.Title, p.Body = "Update base debian:stable to 2", "Newer."
 	second := w.propose(p, 4) // tree, commit, ref, text
@@ -73,7 +73,7 @@ func TestProposeUpdatesInPlace(t *testing.T) {
 func TestProposeKeepsAPersonsWords(t *testing.T) {
 	w := start(t)
 	p := w.proposal()
-	pr := w.propose(p, 4)
+	pr := w.propose(p, 3)
 	w.edit(pr.Number, &github.PullRequest{
 		Title: github.String("My title"), Body: github.String("My words.\n" + w.pulls()[0].GetBody()),
 	})
@@ -92,7 +92,7 @@ func TestProposeKeepsAPersonsWords(t *testing.T) {
 func TestProposeLeavesAPersonsCommitsAlone(t *testing.T) {
 	w := start(t)
 	p := w.proposal()
-	pr := w.propose(p, 4)
+	pr := w.propose(p, 3)
 	mine := w.personCommits(pr.Head, "notes.txt", "my work\n")
 	p.Files = map[string][]byte{"Dockerfile": []byte("FROM base/debian:stable@sha256:2\n")}
 	p.Title = "Update base debian:stable to 2"
@@ -111,7 +111,7 @@ func TestProposeLeavesAPersonsCommitsAlone(t *testing.T) {
 func TestProposeLeavesAnAmendedCommitAlone(t *testing.T) {
 	w := start(t)
 	p := w.proposal()
-	pr := w.propose(p, 4)
+	pr := w.propose(p, 3)
 	old, _, err := w.human.Git.GetCommit(t.Context(), "acme", "web", pr.HeadCommit)
 	w.must(err)
 	amended, _, err := w.human.Git.CreateCommit(t.Context(), "acme", "web", &github.Commit{
@@ -135,7 +135,7 @@ func TestProposeLeavesAnAmendedCommitAlone(t *testing.T) {
 func TestProposeNoticesABranchThatMovedMeanwhile(t *testing.T) {
 	w := start(t)
 	p := w.proposal()
-	pr := w.propose(p, 4)
+	pr := w.propose(p, 3)
 	p.Files = map[string][]byte{"Dockerfile": []byte("FROM base/debian:stable@sha256:2\n")}
 	mine := ""
 	w.wire.fail(fault{on: "^POST .*/git/commits", first: func() { mine = w.personCommits(pr.Head, "notes.txt", "my work\n") }})
@@ -151,7 +151,7 @@ func TestProposeNoticesABranchThatMovedMeanwhile(t *testing.T) {
 func TestProposeDoesNotRebaseForNothing(t *testing.T) {
 	w := start(t)
 	p := w.proposal()
-	pr := w.propose(p, 4)
+	pr := w.propose(p, 3)
 	w.personCommits("main", "README.md", "unrelated\n")
 	p.Base = w.head("main")
 	w.propose(p, 0)
@@ -170,7 +170,7 @@ func TestProposeDoesNotRebaseForNothing(t *testing.T) {
 func TestProposeAfterMerge(t *testing.T) {
 	w := start(t)
 	p := w.proposal()
-	pr := w.propose(p, 4)
+	pr := w.propose(p, 3)
 	w.merge(pr.Number)
 	got := w.propose(p, 0)
 	if got.State != notify.Merged || got.Number != pr.Number || got.MergeCommit != w.head("main") {
@@ -178,7 +178,7 @@ func TestProposeAfterMerge(t *testing.T) {
 	}
 	next := w.proposal()
 	next.Files["Dockerfile"] = []byte("FROM base/debian:stable@sha256:2\n")
-	second := w.propose(next, 4)
+	second := w.propose(next, 3)
 	if second.Number == pr.Number || second.Head != pr.Head+"-2" {
 		t.Errorf("got %+v", second)
 	}
@@ -195,7 +195,7 @@ func TestProposedIsFoundByItsBase(t *testing.T) {
 	if _, err := find(p.Base); !errors.Is(err, notify.ErrNotFound) {
 		t.Errorf("before there is one: %v", err)
 	}
-	pr := w.propose(p, 4)
+	pr := w.propose(p, 3)
 	for _, want := range []notify.PullState{notify.Open, notify.Merged} {
 		got, err := find(p.Base)
 		if err != nil || got.Number != pr.Number || got.State != want {
@@ -216,7 +216,7 @@ func TestProposeFindsTheNewestOfManyBranches(t *testing.T) {
 	for i := range 9 {
 		p := w.proposal()
 		p.Files["Dockerfile"] = []byte("FROM base/debian:stable@sha256:" + strings.Repeat("x", i+1) + "\n")
-		pr := w.propose(p, 4)
+		pr := w.propose(p, 3)
 		if i == 0 {
 			first = pr
 		} else if want := first.Head + "-" + string(rune('1'+i)); pr.Head != want {
@@ -238,13 +238,13 @@ func TestClosedMeansClosed(t *testing.T) {
 	one, two, three := w.proposal(), w.proposal(), w.proposal()
 	two.Files = map[string][]byte{"Dockerfile": []byte("FROM base/debian:stable@sha256:2\n")}
 	three.Files = map[string][]byte{"Dockerfile": []byte("FROM base/debian:stable@sha256:3\n")}
-	first := w.propose(one, 4)
+	first := w.propose(one, 3)
 	w.edit(first.Number, &github.PullRequest{State: github.String("closed")})
 	one.Body = "other words"
 	if got := w.propose(one, 0); got.State != notify.Closed || got.Number != first.Number {
 		t.Errorf("the same again: %+v", got)
 	}
-	second := w.propose(two, 4)
+	second := w.propose(two, 3)
 	if second.Number == first.Number || second.State != notify.Open {
 		t.Fatalf("another: %+v", second)
 	}
@@ -252,7 +252,7 @@ func TestClosedMeansClosed(t *testing.T) {
 	if got := w.propose(one, 0); got.State != notify.Closed || got.Number != first.Number {
 		t.Errorf("flipped back to what was closed before: %+v", got)
 	}
-	third := w.propose(three, 4)
+	third := w.propose(three, 3)
 	w.edit(third.Number, &github.PullRequest{State: github.String("closed")})
 	if got := w.propose(one, 0); got.Number != first.Number {
 		t.Errorf("flipped back once more: %+v", got)
@@ -271,7 +271,7 @@ func TestProposeWhatIsThereAlready(t *testing.T) {
 func TestProposeStaysOffAStrangersBranch(t *testing.T) {
 	w := start(t)
 	p := w.proposal()
-	pr := w.propose(p, 4)
+	pr := w.propose(p, 3)
 	taken := pr.Head + "-2"
 	w.merge(pr.Number)
 	_, _, err := w.human.Git.CreateRef(t.Context(), "acme", "web", &github.Reference{
@@ -281,7 +281,7 @@ func TestProposeStaysOffAStrangersBranch(t *testing.T) {
 	mine := w.personCommits(taken, "notes.txt", "my work\n")
 	next := w.proposal()
 	next.Files["Dockerfile"] = []byte("FROM base/debian:stable@sha256:2\n")
-	got := w.propose(next, 4)
+	got := w.propose(next, 3)
 	if got.Head != pr.Head+"-3" || w.head(taken) != mine {
 		t.Errorf("got %+v", got)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -36,7 +37,9 @@ func newTransport(cfg Config, base *url.URL) (http.RoundTripper, *apps) {
 	retry.CheckRetry, retry.Backoff = repeatable, backoff
 	retry.ErrorHandler = retryablehttp.PassthroughErrorHandler // else the last answer's status is lost
 	var repeated http.RoundTripper = &retryablehttp.RoundTripper{Client: retry}
-	c := &credentials{cfg: cfg, host: base.Host, next: &limits{line: cfg.Line, now: cfg.Now, next: newETags(repeated)}}
+	c := &credentials{cfg: cfg, host: base.Host, next: &limits{
+		line: cfg.Line, now: cfg.Now, sleep: cfg.Sleep, next: newETags(repeated), reads: map[string]*reads{}, perSecond: rate.Limit(cfg.ReadsPerSecond),
+	}}
 	if cfg.App != nil {
 		c.apps = newApps(*cfg.App, base, repeated)
 	}

@@ -140,7 +140,7 @@ func (w *world) connect(tune func(*ours.Config)) *ours.Client {
 	cfg := ours.Config{
 		BaseURL:   w.base + "/api/v3",
 		Token:     func(context.Context) (string, error) { return secret, nil },
-		Transport: w.record.Transport(w.wire), WritesPerSecond: 1e6, WriteBurst: 1000, RetryWait: time.Millisecond,
+		Transport: w.record.Transport(w.wire), WritesPerSecond: 1e6, WriteBurst: 1000, ReadsPerSecond: 1e6, RetryWait: time.Millisecond,
 	}
 	if tune != nil {
 		tune(&cfg)
