@@ -7,7 +7,7 @@ import (
 
 	"rebuilder/internal/catalog"
 	"rebuilder/internal/notify"
-	"rebuilder/internal/plan"
+	"rebuilder/internal/pace"
 	"rebuilder/internal/store"
 )
 
@@ -26,21 +26,26 @@ func (r *Runner) inLine(ctx context.Context, t Turn, app catalog.Application, fn
 	return queue.InTurn(notify.By(ctx, w), app.Repository, "tell "+t.Rollout+" "+t.Image, fn)
 }
 
-// writer says how urgent a turn is: what is patched goes before what is merely fresh.
+// usualLater puts what is merely fresh behind all that is patched, whenever that started.
+const usualLater = 1 << 50 // milliseconds
+
+// writer says how urgent a turn is.
 func (r *Runner) writer(ctx context.Context, t Turn) (notify.Writer, error) {
 	ro, err := store.GetRollout(ctx, r.store.Q(), t.Rollout)
 	if err != nil {
 		return notify.Writer{}, err
 	}
+	lane := paced(ro, r.catalog()).Lane
+	order := ro.StartedAt
+	if lane == pace.Usual {
+		order += usualLater
+	}
 	return notify.Writer{
-		Object: t.Image, Urgent: urgent(plan.Cause(ro.Cause)), Order: ro.StartedAt,
+		Object: t.Image, Urgent: lane == pace.Critical, Order: order,
 		Still: func(ctx context.Context) error { return r.still(ctx, t) },
 		Waits: func(w notify.Waiting) { r.waits(ctx, t, w) },
 	}, nil
 }
-
-// urgent are the causes that close a hole.
-func urgent(c plan.Cause) bool { return c == plan.CausePackage || c == plan.CauseAdvisory }
 
 // still fails a turn whose node was ended while it waited, as a newer rollout does.
 func (r *Runner) still(ctx context.Context, t Turn) error {
