@@ -454,7 +454,7 @@ func sourcesOf(c *catalog.Catalog) []advisory.Source {
 func (a *App) gates(c *catalog.Catalog, reg *registry.Client, obs *observe.Observer) (rollout.Gates, error) {
 	documents := judge.Documents{Registry: reg, Inventory: obs.Inventory, Version: version(), Builder: c.Signing.Builder}
 	signatures := judge.Signatures{Registry: reg, Catalog: a.loop.Catalog}
-	g := rollout.Gates{Judge: a.judge, Tester: a.builder, Secret: a.buildSecret}
+	g := rollout.Gates{Judge: a.judge, Tester: a.builder, Secret: a.buildSecret, Rebaser: rebaser{reg}}
 	if a.key != nil {
 		signer := sign.New(a.key, reg)
 		documents.Attester, g.Signer, signatures.Ours = signer, signer, a.key.Public()

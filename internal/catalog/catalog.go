@@ -302,6 +302,7 @@ const (
 	PullRequest Strategy = "pull-request" // pin the new digest by a pull request
 	Dispatch    Strategy = "dispatch"     // start the application's own CI
 	RebuildByUs Strategy = "rebuild"      // build its repository on the new base and push its reference
+	RebaseByUs  Strategy = "rebase"       // put its own layers on the new base, where that is proven to overlap nowhere
 	Observe     Strategy = "observe"      // only watch and report
 )
 

@@ -353,7 +353,7 @@ func namesIn(dir string, directories bool) []string {
 var (
 	ownerName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$`)
 	webName    = regexp.MustCompile(`([A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+?)(?:\.git)?/?$`)
-	strategies = []string{string(PullRequest), string(Dispatch), string(RebuildByUs), string(Observe)}
+	strategies = []string{string(PullRequest), string(Dispatch), string(RebuildByUs), string(RebaseByUs), string(Observe)}
 )
 
 func (r *reader) application(t *table) Application {

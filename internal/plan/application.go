@@ -67,8 +67,15 @@ func action(a Application) Action {
 		return Dispatch
 	case catalog.RebuildByUs:
 		return Rebuild
+	case catalog.RebaseByUs:
+		return Rebase
 	}
 	return PullRequest
+}
+
+// byUs says that we make the application's image.
+func byUs(a Application) bool {
+	return a.Strategy == string(catalog.RebuildByUs) || a.Strategy == string(catalog.RebaseByUs)
 }
 
 // references adds a reason for each base that the application does not stand on as it should.
@@ -117,7 +124,7 @@ func behind(a Application, r Reference, b Base) string {
 	switch {
 	case stands:
 		return "" // the layers prove it, whatever the recipe says
-	case a.Strategy == string(catalog.RebuildByUs) && r.Kind != graph.Inherits:
+	case byUs(a) && r.Kind != graph.Inherits:
 		if a.Attempt != nil {
 			return "could not be built on the newest digest of"
 		}
@@ -182,7 +189,7 @@ func (m *maker) held(s Step, a Application) (NotDone, bool) {
 	if len(s.Parents) == 0 {
 		if t := a.Attempt; t != nil && m.now.Before(t.Next) {
 			verb := "told"
-			if s.Action == Rebuild {
+			if byUs(a) {
 				verb = "built"
 			}
 			return NotDone{Reason: fmt.Sprintf("it could not be %s, tried %s: %s", verb, times(t.Tries), t.Reason), Since: t.At, Next: t.Next, Who: owner}, true

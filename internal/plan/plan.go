@@ -55,6 +55,7 @@ const (
 	Rebuild     Action = "rebuild"      // build, assert, promote
 	PullRequest Action = "pull-request" // pin the new digest
 	Dispatch    Action = "dispatch"     // start the application's CI
+	Rebase      Action = "rebase"       // put its layers on the new base, assert, promote
 )
 
 // Step is one effect on one image.

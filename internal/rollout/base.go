@@ -134,6 +134,7 @@ type inputs struct {
 	Verified  []store.Signature // of what it stands on
 	// Of an application: what it is built from, "acme/web@<commit>", and what a failure is remembered by besides.
 	Source, Tell string
+	Rebase       bool // its layers are put on the new base
 }
 
 func (r *Runner) inputs(ctx context.Context, t Turn) (inputs, error) {

@@ -34,13 +34,15 @@ type order struct {
 	Inputs plan.Inputs
 	Key    string
 	Source string // of an application
+	Rebase bool   // of Before, its digest now
+	Before string
 }
 
 // build hands the build to the builder, which has a line of its own, and waits for it. It is a workflow of its own and on
 // no queue: nobody has to find it first, and its end is known at once.
 func (r *Runner) build(ctx dbos.Context, t Turn, in inputs) (made, *failure, error) {
 	r.hold()
-	h, err := dbos.RunWorkflow(ctx, r.Build, order{t, in.Inputs, in.Key, in.Source}, dbos.WithWorkflowID(t.ID()+"/build"))
+	h, err := dbos.RunWorkflow(ctx, r.Build, order{t, in.Inputs, in.Key, in.Source, in.Rebase, in.Before}, dbos.WithWorkflowID(t.ID()+"/build"))
 	if err != nil {
 		return made{}, nil, err
 	}
@@ -63,6 +65,9 @@ func (r *Runner) buildOnce(ctx context.Context, o order) (made, error) {
 	}
 	if m, ok, err := r.reuse(ctx, o); err != nil || ok {
 		return m, err
+	}
+	if o.Rebase {
+		return r.rebase(ctx, b, o)
 	}
 	req, err := r.request(ctx, b, o)
 	if err != nil {

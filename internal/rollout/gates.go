@@ -34,6 +34,7 @@ type Gates struct {
 	Judge     Judge
 	Tester    imagetest.Tester
 	Documents Documents
+	Rebaser   Rebaser // nil: nothing can be rebased
 	Signer    Signer
 	Verifier  Verifier
 	// Token returns the forge's token for the repository of a trial; nil: they need none.

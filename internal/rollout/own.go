@@ -22,13 +22,13 @@ import (
 
 // builtByUs says that a node takes the way of a base.
 func builtByUs(n store.Node) bool {
-	return n.Kind == string(graph.Base) || n.Detail.Step.Action == plan.Rebuild
+	return n.Kind == string(graph.Base) || n.Detail.Step.Action == plan.Rebuild || n.Detail.Step.Action == plan.Rebase
 }
 
 // own is an application's image as a base would be described; false when we do not build it.
 func (r *Runner) own(name string) (catalog.Base, bool) {
 	a, i, f := r.application(name)
-	if f != nil || a.Strategy != catalog.RebuildByUs {
+	if f != nil || a.Strategy != catalog.RebuildByUs && a.Strategy != catalog.RebaseByUs {
 		return catalog.Base{}, false
 	}
 	b := catalog.Base{Name: i.Name, Image: i.Image, Channel: "latest", Dockerfile: i.Dockerfile, Target: i.Target, Args: i.Args, Owner: a.Owner, Labels: a.Labels, Line: i.Line}
@@ -66,7 +66,7 @@ func (r *Runner) ownInputs(ctx context.Context, t Turn, b catalog.Base) (inputs,
 	if err != nil {
 		return inputs{}, err
 	}
-	out := inputs{Reference: b.Reference(), Before: n.Before, Step: n.Detail.Step, Tell: plan.TellKey(app.Name, wants)}
+	out := inputs{Reference: b.Reference(), Before: n.Before, Step: n.Detail.Step, Rebase: app.Strategy == catalog.RebaseByUs, Tell: plan.TellKey(app.Name, wants)}
 	if channel != (v1.Hash{}) {
 		out.Channel = channel.String()
 	}

@@ -1,10 +1,14 @@
 package rollout_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"rebuilder/internal/inventory"
 	"rebuilder/internal/store"
 	"rebuilder/internal/store/storetest"
 )
@@ -36,6 +40,63 @@ func (l *lab) rebuilt() {
 	}
 	if pulls, _, _ := l.forge.counts(); pulls != 0 {
 		l.t.Errorf("%d pull requests, want none", pulls)
+	}
+}
+
+// rebaser does what the daemon's does, in the lab's registry.
+type rebaser struct {
+	lab *lab
+}
+
+func (r rebaser) Rebase(ctx context.Context, image, old, new, platform, repository string) (string, error) {
+	pull := func(ref string) v1.Image { return r.lab.pull(strings.TrimPrefix(ref, r.lab.host+"/")) }
+	img, err := inventory.Rebase(ctx, pull(image), pull(old), pull(new), platform)
+	if err != nil {
+		return "", err
+	}
+	return r.lab.push(img, strings.TrimPrefix(repository, r.lab.host+"/")).String(), nil
+}
+
+// rebased is a world in use in which web's layers are put on new bases.
+func rebased(t *testing.T) *lab {
+	l := unstarted(t)
+	l.write("catalog.toml", strings.Replace(l.read("catalog.toml"), `strategy = "pull-request"`, `strategy = "rebase"`, 1))
+	l.gates.Rebaser = rebaser{l}
+	l.start()
+	t.Cleanup(func() { l.stop() })
+	return inUse(l)
+}
+
+func TestAnApplicationWhoseLayersArePutOnTheNewBase(t *testing.T) {
+	t.Parallel()
+	l := rebased(t)
+	l.publish("1.1")
+	l.settle()
+	ro, nodes := l.last()
+	web := nodes["web"]
+	if ro.State != store.Finished || web.State != store.Done || !web.Detail.Proven || l.digest("apps/web:main") != web.After || l.builder.count("web") != 0 {
+		t.Errorf("%s: web: %s: %s, built %d times\n%s", ro.State, web.State, web.Reason, l.builder.count("web"), l.describe())
+	}
+	l.publish("1.2")
+	l.settle()
+	if again := l.newest("web"); again.State != store.Done || again.Before != web.After || again.After == web.After {
+		t.Errorf("the second time: %+v", again)
+	}
+}
+
+func TestAnApplicationThatChangesWhatItsBaseChanges(t *testing.T) {
+	t.Parallel()
+	l := rebased(t)
+	l.push(l.layer(l.pull("apps/web:main"), map[string]string{"var/lib/dpkg/status": status("1.0", true)}), "apps/web:main")
+	before := l.digest("apps/web:main")
+	l.publish("1.1")
+	l.settle()
+	_, nodes := l.last()
+	if web := nodes["web"]; web.State != store.Blocked || !strings.Contains(web.Reason, "have changed /var/lib/dpkg/status") || !strings.Contains(web.Who, "rebuild") {
+		t.Errorf("web: %s: %s (%s)", web.State, web.Reason, web.Who)
+	}
+	if l.digest("apps/web:main") != before {
+		t.Error("it was changed all the same")
 	}
 }
 
