@@ -44,16 +44,17 @@ type Event struct {
 
 // Types of events. Those that end in a star have a state behind the dot.
 const (
-	RolloutStarted  = "rebuilder.rollout.started"
-	rollout         = "rebuilder.rollout."        // + its state: done, failed, paused, halted, cancelled, running
-	RolloutChanged  = "rebuilder.rollout.changed" // by what is none of its states: somebody skipped a wait, ..
-	NodeChanged     = "rebuilder.node.changed"
-	Promoted        = "rebuilder.promoted"
-	RolledBack      = "rebuilder.rolledback"
-	proposal        = "rebuilder.proposal." // + its state: open, merged, built, closed, superseded
-	VerdictChanged  = "rebuilder.verdict.changed"
-	ExceptionChange = "rebuilder.exception.changed"
-	Recorded        = "rebuilder.recorded" // everything else in the audit log
+	RolloutStarted    = "rebuilder.rollout.started"
+	rollout           = "rebuilder.rollout."        // + its state: done, failed, paused, halted, cancelled, running
+	RolloutChanged    = "rebuilder.rollout.changed" // by what is none of its states: somebody skipped a wait, ..
+	NodeChanged       = "rebuilder.node.changed"
+	Promoted          = "rebuilder.promoted"
+	RolledBack        = "rebuilder.rolledback"
+	proposal          = "rebuilder.proposal." // + its state: open, merged, built, closed, superseded
+	VerdictChanged    = "rebuilder.verdict.changed"
+	ExceptionChange   = "rebuilder.exception.changed"
+	QuarantineChanged = "rebuilder.quarantine.changed"
+	Recorded          = "rebuilder.recorded" // everything else in the audit log
 )
 
 // nodes are the states that a node goes to, which are its actions.
@@ -82,10 +83,14 @@ func Of(r Record) Event {
 		if e.Data.Rollout = rolloutID.FindString(r.Detail); e.Data.Rollout != "" {
 			e.Data.Detail = strings.TrimPrefix(strings.TrimPrefix(r.Detail, e.Data.Rollout), ": ")
 		}
+	case r.Action == "promote" && r.Rule == "rollback":
+		e.Type = RolledBack
 	case r.Action == "promote":
 		e.Type = Promoted
-	case what == "rollback":
-		e.Type = RolledBack
+	case r.Action == "quarantine":
+		e.Type, e.Data.State = QuarantineChanged, "quarantined"
+	case r.Action == "clear quarantine":
+		e.Type, e.Data.State = QuarantineChanged, "cleared"
 	case what == "proposal" && proposalState.MatchString(rest):
 		e.Type, e.Data.State = proposal+rest, rest
 		if e.Data.Rollout = rolloutID.FindString(r.Detail); e.Data.Rollout != "" {

@@ -24,6 +24,11 @@ func record(action, object, detail string) events.Record {
 }
 
 func TestTypes(t *testing.T) {
+	back := record("promote", "registry.example.com/base/debian:stable", "sha256:ab")
+	back.Rule = "rollback"
+	if e := events.Of(back); e.Type != events.RolledBack {
+		t.Errorf("%+v", e)
+	}
 	for _, c := range []struct{ action, object, detail, kind, rollout, state, said string }{
 		{"start rollout", "r-12ab-1", "libssl3", events.RolloutStarted, "r-12ab-1", "running", "libssl3"},
 		{"rollout done", "r-12ab-1", "", "rebuilder.rollout.done", "r-12ab-1", "done", ""},
@@ -33,7 +38,10 @@ func TestTypes(t *testing.T) {
 		{"not-taken", "base/debian", "r-12ab-1", events.NodeChanged, "r-12ab-1", "not-taken", ""},
 		{"telling", "web", "nobody's rollout", events.NodeChanged, "", "telling", "nobody's rollout"},
 		{"promote", "registry.example.com/base/debian:stable", "sha256:ab", events.Promoted, "", "", "sha256:ab"},
-		{"rollback", "base/debian", "bad", events.RolledBack, "", "", "bad"},
+		{"rollback", "base/debian", "bad", events.Recorded, "", "", "bad"}, // it is asked for, not done
+		{"rollback failed", "base/debian", "bad", events.Recorded, "", "", "bad"},
+		{"quarantine", "base/debian", "sha256:ab: bad", events.QuarantineChanged, "", "quarantined", "sha256:ab: bad"},
+		{"clear quarantine", "base/debian", "sha256:ab", events.QuarantineChanged, "", "cleared", "sha256:ab"},
 		{"proposal merged", "web", "r-12ab-2: pull request #3", "rebuilder.proposal.merged", "r-12ab-2", "merged", "pull request #3"},
 		{"verdict fail", "base/debian", "sha256:ab", events.VerdictChanged, "", "fail", "sha256:ab"},
 		{"approve exception", "EX-1", "", events.ExceptionChange, "", "", ""},
