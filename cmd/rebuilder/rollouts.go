@@ -106,6 +106,9 @@ func (p *printer) rollout(r api.Rollout) {
 		p.line("Patch    published %s%s", p.when(r.PublishedAt), p.lead(r))
 	}
 	p.line("Images   %s", outcomes(r))
+	if len(r.Stages) > 0 {
+		p.line("Fix      %s", p.stages(r.Stages))
+	}
 	rows := [][]string{{"IMAGE", "STATE", "FOR", "WHAT IT DOES OR WAITS FOR"}}
 	for _, n := range r.Nodes {
 		rows = append(rows, []string{n.Image, p.state(n.State), p.age(n.Since), n.Sentence})

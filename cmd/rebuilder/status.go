@@ -122,6 +122,9 @@ func (p *printer) running(s api.Status) {
 	p.line("Running")
 	for _, r := range s.Running {
 		p.line("  %s  %s  %d of %s finished  started %s", r.ID, r.Title, r.Ended, api.Count(r.Images, "image"), p.when(r.CreatedAt))
+		if len(r.Stages) > 0 {
+			p.line("    fix: %s", p.stages(r.Stages))
+		}
 		var rows [][]string
 		for _, n := range r.Nodes {
 			if !n.Ended {

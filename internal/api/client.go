@@ -33,6 +33,8 @@ func (e *Unreachable) Error() string {
 }
 func (e *Unreachable) Unwrap() error { return e.Err }
 
+var errEnded = errors.New("it ended the connection")
+
 // NewClient returns a client for a daemon at an address like "http://127.0.0.1:5540"; the scheme may be left out. token
 // is sent when it is not empty. Nothing is asked yet: what is wrong with the address is the first call's error.
 func NewClient(server, token string) *Client {

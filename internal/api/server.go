@@ -149,6 +149,7 @@ func (s *Server) routes() http.Handler {
 	read("/api/v1/plans/{id}", s.getPlan)
 	read("/api/v1/rollouts", s.getRollouts)
 	read("/api/v1/rollouts/{id}", func(r *http.Request) (any, error) { return s.Rollout(r.Context(), r.PathValue("id")) })
+	read("/api/v1/proposals", s.getProposals)
 	read("/api/v1/builds", s.getBuilds)
 	read("/api/v1/builds/{id}", s.getBuild)
 	read("/api/v1/audit", s.getAudit)

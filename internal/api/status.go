@@ -96,6 +96,7 @@ func (r *Reader) statusRollouts(ctx context.Context, s *Status) error {
 		if err != nil {
 			return err
 		}
+		full.Proposals = nil // there may be as many as images; GET /api/v1/rollouts/{id} has them
 		s.Running = append(s.Running, full)
 	}
 	last, err := store.Rollouts(ctx, r.Store.Q(), recentRollouts+len(running))
@@ -203,16 +204,22 @@ func (r *Reader) Rollout(ctx context.Context, id string) (RolloutDetail, error) 
 	if err != nil {
 		return RolloutDetail{}, err
 	}
-	proposals, err := store.Proposals(ctx, r.Store.Q(), id)
-	for _, p := range proposals {
-		full.Proposals = append(full.Proposals, proposalOf(p))
-	}
-	return RolloutDetail{Now: now, AsOf: now, Rollout: full}, err
+	return RolloutDetail{Now: now, AsOf: now, Rollout: full}, nil
 }
 
+// rollout counts a rollout's images. When full is set it has them, what became of those who were told, and where the fix is.
 func (r *Reader) rollout(ctx context.Context, ro store.Rollout, full bool) (Rollout, error) {
 	nodes, err := store.Nodes(ctx, r.Store.Q(), ro.ID)
-	return rolloutOf(ro, nodes, full), err
+	out := rolloutOf(ro, nodes, full)
+	if err != nil || !full {
+		return out, err
+	}
+	proposals, err := store.Proposals(ctx, r.Store.Q(), ro.ID)
+	for _, p := range proposals {
+		out.Proposals = append(out.Proposals, proposalOf(p))
+	}
+	out.Stages = stages(ro, nodes, proposals)
+	return out, err
 }
 
 // Graph returns every image with its state and every edge with its evidence. Before the first look there are no edges.

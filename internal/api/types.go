@@ -261,6 +261,7 @@ type Rollout struct {
 	Ended       int            `json:"ended"`
 	Good        int            `json:"good"` // done or unchanged: one that was skipped may have been skipped behind a failure
 	States      map[string]int `json:"states"`
+	Stages      []Stage        `json:"stages,omitempty"` // where the fix is now
 	Nodes       []Node         `json:"nodes,omitempty"`
 	Proposals   []Proposal     `json:"proposals,omitempty"`
 }

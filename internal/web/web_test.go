@@ -56,7 +56,7 @@ func TestPageSaysHowThingsAre(t *testing.T) {
 			[]string{"A plan of 4 steps waits", "not before 10:06 UTC, in 6 min", "patch not taken", "who keeps its recipe"},
 			[]string{"http-equiv"}},
 		{apitest.Running,
-			[]string{`<meta http-equiv="refresh" content="5">`, "2 of 5 images finished", "34 min since publication", "waits for 1 of its parents", "pull request #12 waits to be merged",
+			[]string{`<meta http-equiv="refresh" content="5">`, "2 of 5 images finished", "Where the fix is now", "<strong>told</strong> 1 of 2 application images", "34 min since publication", "waits for 1 of its parents", "pull request #12 waits to be merged",
 				`href="https://forge.example.com/acme/web/pull/12"`, `href="/api/v1/builds/b-5f1c2ab04e77-1-base-nginx-1/log"`, "owner of acme/web"},
 			nil},
 		{apitest.Broken,
