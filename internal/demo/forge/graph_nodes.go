@@ -28,7 +28,7 @@ func (c *call) shortRepository(r *repository) node {
 		"hasIssuesEnabled": true, "hasWikiEnabled": false, "viewerPermission": strings.ToUpper(c.viewerRole(r)),
 		"viewerDefaultMergeMethod": "MERGE", "viewerCanAdminister": c.viewerRole(r) == "admin",
 		"mergeCommitAllowed": true, "rebaseMergeAllowed": true, "squashMergeAllowed": true, "autoMergeAllowed": r.AllowAutoMerge,
-		"deleteBranchOnMerge": false, "mergeQueue": nil,
+		"deleteBranchOnMerge": false, "mergeQueue": nil, "hasVulnerabilityAlertsEnabled": false,
 	}
 }
 
@@ -61,7 +61,7 @@ func (c *call) repositoryNode(r *repository) node {
 		if p := r.Pulls[n]; p != nil {
 			return c.pullNode(r, p), nil
 		}
-		return nil, fmt.Errorf("Could not resolve to a PullRequest with the number of %d.", n)
+		return nil, wordsf("Could not resolve to a PullRequest with the number of %d.", n)
 	})
 	out["pullRequests"] = resolver(func(a map[string]any) (any, error) {
 		return connection("PullRequestConnection", c.pullNodes(r, a))(a)

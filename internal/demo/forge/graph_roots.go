@@ -19,7 +19,7 @@ func (c *call) queries() node {
 			full := fmt.Sprintf("%v/%v", a["owner"], a["name"])
 			r := c.f.state.Repositories[full]
 			if r == nil || !c.sees(r) {
-				return nil, fmt.Errorf("Could not resolve to a Repository with the name '%s'.", full)
+				return nil, wordsf("Could not resolve to a Repository with the name '%s'.", full)
 			}
 			return c.repositoryNode(r), nil
 		}),
@@ -93,11 +93,18 @@ func (c *call) pullByNode(id any) (*repository, *pull, error) {
 			}
 		}
 	}
-	return nil, nil, fmt.Errorf("Could not resolve to a node with the global id of '%v'.", id)
+	return nil, nil, wordsf("Could not resolve to a node with the global id of '%v'.", id)
 }
 
+// words are an error in GitHub's own words, with its capital letters and full stops.
+type words string
+
+func (w words) Error() string { return string(w) }
+
+func wordsf(format string, args ...any) error { return words(fmt.Sprintf(format, args...)) }
+
 // errNoWrites is GitHub's answer to a mutation that the token is not for.
-var errNoWrites = errors.New("Resource not accessible by integration")
+var errNoWrites = wordsf("Resource not accessible by integration")
 
 // mutations are the root fields of a change.
 func (c *call) mutations() node {
@@ -175,7 +182,7 @@ func (c *call) createPullByGraph(a map[string]any) (any, error) {
 		}
 		return node{"__typename": "CreatePullRequestPayload", "clientMutationId": nil, "pullRequest": c.pullNode(r, p)}, nil
 	}
-	return nil, fmt.Errorf("Could not resolve to a node with the global id of '%v'.", in["repositoryId"])
+	return nil, wordsf("Could not resolve to a node with the global id of '%v'.", in["repositoryId"])
 }
 
 // said is what a refusal says, in one line.

@@ -2,7 +2,6 @@ package forge
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -138,15 +137,15 @@ func (c *call) enableAutoMerge(r *repository, p *pull, in map[string]any) error 
 	_, state := c.f.mergeable(c.ctx, r, p)
 	switch {
 	case !r.AllowAutoMerge:
-		return errors.New("Pull request Auto merge is not allowed for this repository")
+		return wordsf("Pull request Auto merge is not allowed for this repository")
 	case p.State != "open":
-		return errors.New("Pull request Pull request is closed")
+		return wordsf("Pull request Pull request is closed")
 	case r.Protected[p.Base] == nil:
-		return errors.New("Pull request Protected branch rules not configured for this branch")
+		return wordsf("Pull request Protected branch rules not configured for this branch")
 	case text(in, "expectedHeadOid") != "" && text(in, "expectedHeadOid") != head:
-		return errors.New("Head branch was modified. Review and try the merge again.")
+		return wordsf("Head branch was modified. Review and try the merge again.")
 	case state == "clean", state == "unstable":
-		return errors.New("Pull request Pull request is in " + state + " status")
+		return wordsf("Pull request Pull request is in %s status", state)
 	}
 	method := text(in, "mergeMethod")
 	if method == "" {
@@ -159,7 +158,7 @@ func (c *call) enableAutoMerge(r *repository, p *pull, in map[string]any) error 
 
 func (c *call) disableAutoMerge(r *repository, p *pull, _ map[string]any) error {
 	if p.Auto == nil {
-		return errors.New("Pull request Can't disable auto-merge for this pull request")
+		return wordsf("Pull request Can't disable auto-merge for this pull request")
 	}
 	p.Auto = nil
 	c.f.hook(r, "pull_request", func() any { return c.f.pullEvent(c.ctx, r, p, "auto_merge_disabled", c.who) })

@@ -76,6 +76,9 @@ func invalid(message string, faults ...fault) reply {
 	return fail(http.StatusUnprocessableEntity, message, faults...)
 }
 
+// enterpriseVersion is that of the description which the tests hold the answers below /api/v3 to.
+const enterpriseVersion = "3.17.0"
+
 // commentPath stands for /issues/comments in routes: a mux cannot tell that from /issues/{number}.
 const commentPath = "/issue-comments"
 
@@ -86,6 +89,7 @@ func (f *Forge) routes() *http.ServeMux {
 	}
 	f.appRoutes(on)
 	f.graphRoutes(on)
+	on("GET /{$}", root)
 	on("GET /rate_limit", rateLimit)
 	on("GET /user", currentUser)
 	f.organizationRoutes(on)
@@ -168,6 +172,7 @@ func (f *Forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if rest, ok := strings.CutPrefix(r.URL.EscapedPath(), "/api/v3"); ok && (rest == "" || rest[0] == '/') {
 		r = below(r, rest)
+		w.Header().Set("X-GitHub-Enterprise-Version", enterpriseVersion) // clients tell an Enterprise Server by it
 	}
 	if to, ok := f.byNumber(r.URL.EscapedPath()); ok {
 		r = below(r, to)
@@ -453,4 +458,27 @@ func rateLimit(c *call) reply {
 		Resources map[string]limit `json:"resources"`
 		Rate      limit            `json:"rate"`
 	}{map[string]limit{"core": core, "search": core}, core})
+}
+
+// root is what the API's root leads on to; many programs ask for it to find out whether an API is there.
+func root(c *call) reply {
+	out := object{}
+	for name, path := range map[string]string{
+		"current_user": "/user", "current_user_authorizations_html": "/settings/connections/applications{/client_id}",
+		"authorizations": "/authorizations", "code_search": "/search/code?q={query}{&page,per_page,sort,order}",
+		"commit_search": "/search/commits?q={query}{&page,per_page,sort,order}", "emails": "/user/emails", "emojis": "/emojis",
+		"events": "/events", "feeds": "/feeds", "followers": "/user/followers", "following": "/user/following{/target}",
+		"gists": "/gists{/gist_id}", "issue_search": "/search/issues?q={query}{&page,per_page,sort,order}", "issues": "/issues",
+		"keys": "/user/keys", "label_search": "/search/labels?q={query}&repository_id={repository_id}{&page,per_page}",
+		"notifications": "/notifications", "organization": "/orgs/{org}", "organization_teams": "/orgs/{org}/teams",
+		"organization_repositories": "/orgs/{org}/repos{?type,page,per_page,sort}", "public_gists": "/gists/public",
+		"rate_limit": "/rate_limit", "repository": "/repos/{owner}/{repo}", "starred": "/user/starred{/owner}{/repo}",
+		"repository_search":         "/search/repositories?q={query}{&page,per_page,sort,order}",
+		"current_user_repositories": "/user/repos{?type,page,per_page,sort}", "starred_gists": "/gists/starred",
+		"user": "/users/{user}", "user_organizations": "/user/orgs", "user_repositories": "/users/{user}/repos{?type,page,per_page,sort}",
+		"user_search": "/search/users?q={query}{&page,per_page,sort,order}",
+	} {
+		out[name+"_url"] = c.f.api(path)
+	}
+	return ok(out)
 }
