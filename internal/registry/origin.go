@@ -143,7 +143,7 @@ func (o *originReader) referrers(ctx context.Context, to v1.Hash) error {
 		return ctx.Err()
 	}
 	for _, d := range m.Manifests[:min(len(m.Manifests), maxReferrers)] {
-		if !attests(d.ArtifactType) {
+		if about := d.Annotations["dev.sigstore.bundle.predicateType"]; !attests(d.ArtifactType) || about != "" && !strings.HasPrefix(about, provenancePrefix) {
 			continue
 		}
 		for _, one := range about {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"rebuilder/internal/catalog"
 	"rebuilder/internal/plan"
+	"rebuilder/internal/promote"
 	"rebuilder/internal/store"
 )
 
@@ -47,6 +49,8 @@ type promotionPredicate struct {
 	Rollout   string `json:"rollout,omitempty"`
 	Rule      string `json:"rule"`
 	Gates     []gate `json:"gates"`
+	Reason    string `json:"reason,omitempty"`   // that a person gave
+	Override  bool   `json:"override,omitempty"` // of what spoke against it
 	By        string `json:"by"`
 	Kind      string `json:"kind"` // automation or human
 	At        string `json:"at"`   // when it was decided
@@ -95,6 +99,47 @@ func (r *Runner) sign(ctx context.Context, b catalog.Base, digest string, ev sto
 func (r *Runner) attestPromotion(ctx context.Context, b catalog.Base, p promotionPredicate) error {
 	p.Image, p.Reference, p.Channel = b.Name, b.Reference(), b.Channel
 	return r.attest(ctx, b.Image+"@"+p.To, promotionType, p)
+}
+
+// rollbackPatience is how long a rollback waits for a signature.
+const rollbackPatience = 5 * time.Second
+
+// attestByHand signs what a person moves a channel to, and attests who did. A rollback waits for no key: what it goes back to was
+// signed when it was promoted, and is late already.
+func (r *Runner) attestByHand(ctx context.Context, b catalog.Base, m store.ChannelMove) error {
+	if r.cfg.Gates.Signer == nil {
+		return nil
+	}
+	back := m.Verb == store.MoveRollback
+	if back {
+		var cancel func()
+		ctx, cancel = context.WithTimeout(ctx, rollbackPatience)
+		defer cancel()
+	}
+	err := r.cfg.Gates.Signer.Sign(ctx, b.Image+"@"+m.To)
+	if err == nil {
+		err = r.attestPromotion(ctx, b, promotionPredicate{From: m.From, To: m.To, Release: m.Release, Rule: string(m.Verb), Gates: []gate{},
+			Reason: m.Reason, Override: m.Override, By: m.Actor, Kind: store.Human, At: time.UnixMilli(m.AskedAt).UTC().Format(time.RFC3339)})
+	}
+	if err != nil && back {
+		r.cfg.Log.Warn("rolled back without a signature", "image", m.Image, "digest", m.To, "error", err)
+		return nil
+	}
+	return err
+}
+
+// movedByOthers says who moved a channel last, as far as we know, and what can be done about it now.
+func (r *Runner) movedByOthers(ctx context.Context, b catalog.Base, moved *promote.Moved) error {
+	last := "we never promoted it"
+	ps, err := store.Promotions(ctx, r.store.Q(), b.Name, 1)
+	if err != nil {
+		return err
+	}
+	if len(ps) > 0 {
+		last = fmt.Sprintf("our last promotion was to %s, at %s", short(ps[0].To), time.UnixMilli(ps[0].At).UTC().Format(time.RFC3339))
+	}
+	return &failure{State: store.Blocked, Reason: moved.Error() + "; " + last,
+		Who: fmt.Sprintf("who may push to %[2]s: rebuilder rollback %[1]s --accept takes it over, rebuilder promote %[1]s candidate --override puts ours in its place", b.Name, b.Image)}
 }
 
 func (r *Runner) attest(ctx context.Context, ref, predicateType string, predicate any) error {

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -208,5 +209,74 @@ func (s *signing) signUpstream(key *sign.Key) {
 	}
 	if err != nil {
 		s.t.Fatal(err)
+	}
+}
+
+// A rollback is attested, and does not wait for a key that does not answer.
+func TestRollbacksAreAttested(t *testing.T) {
+	t.Parallel()
+	for name, away := range map[string]bool{"with its key": false, "without": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSigning(t)
+			away := &awaySigner{Signer: s.gates.Signer, is: away}
+			s.run()
+			inUse(s.lab)
+			first := s.digest("base/debian:stable")
+			s.publish("1.1")
+			s.settle()
+			s.stop()
+			s.gates.Signer = away
+			s.start()
+			m, err := s.back(rollout.ByHand{})
+			if err != nil || m.To != first || s.channel("base/debian") != first {
+				t.Fatalf("%+v, %v", m, err)
+			}
+			got := s.statements(s.host+"/base/debian@"+first, "urn:rebuilder:promotion:v1")
+			said := ""
+			for _, g := range got {
+				said += string(g.Predicate)
+			}
+			if human := strings.Contains(said, `"by":"ada","kind":"human"`) && strings.Contains(said, `"rule":"rollback"`) && strings.Contains(said, "TLS is broken"); human == away.is {
+				t.Errorf("attested are %s", said)
+			}
+		})
+	}
+}
+
+// awaySigner does not answer when it is away.
+type awaySigner struct {
+	rollout.Signer
+	is bool
+}
+
+func (s *awaySigner) Sign(ctx context.Context, ref string) error {
+	if s.is {
+		return errors.New("the KMS is away")
+	}
+	return s.Signer.Sign(ctx, ref)
+}
+
+// Who moves a channel while its candidate passes its gates is not overwritten, and is told of.
+func TestAChannelThatIsMovedMeanwhile(t *testing.T) {
+	t.Parallel()
+	l, j, _ := gated(t)
+	ours := l.channel("base/debian")
+	other := l.layer(l.pull("upstream/debian:12"), map[string]string{"theirs": "x"})
+	j.mu.Lock()
+	j.during = func(image string) {
+		if image == "base/debian" {
+			l.push(other, "base/debian:stable")
+		}
+	}
+	j.mu.Unlock()
+	l.publish("1.1")
+	l.until(func() bool { return l.newest("base/debian").State == store.Blocked })
+	n := l.newest("base/debian")
+	if !strings.Contains(n.Reason, "was moved by somebody else") || !strings.Contains(n.Reason, "our last promotion was to "+short(ours)) || !strings.Contains(n.Who, "--override") {
+		t.Errorf("%s: %s", n.Reason, n.Who)
+	}
+	if want, err := other.Digest(); err != nil || l.channel("base/debian") != want.String() {
+		t.Errorf("the channel was overwritten: %v", err)
 	}
 }

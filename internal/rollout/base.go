@@ -329,6 +329,10 @@ func (r *Runner) promote(ctx context.Context, t Turn, in inputs, digest string) 
 			return r.attestPromotion(ctx, b, promotionPredicate{From: in.Channel, To: digest, Release: release, Rollout: t.Rollout, Rule: "promote",
 				Gates: gatesPassed(n.Detail.Evidence), By: "rebuilder", Kind: "automation", At: time.UnixMilli(started.StartedAt).UTC().Format(time.RFC3339)})
 		}})
+	var moved *promote.Moved
+	if errors.As(err, &moved) {
+		return "", r.movedByOthers(ctx, b, moved)
+	}
 	if err != nil {
 		return "", err
 	}

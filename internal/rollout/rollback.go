@@ -382,7 +382,8 @@ func (r *Runner) move1(ctx context.Context, m store.ChannelMove) (store.ChannelM
 			return r.unmoved(ctx, m, err)
 		}
 	}
-	_, err = promote.Promote(ctx, r.registry, promote.Request{Repository: b.Image, Channel: m.Channel, Digest: to, Expect: expect, Release: m.Release})
+	_, err = promote.Promote(ctx, r.registry, promote.Request{Repository: b.Image, Channel: m.Channel, Digest: to, Expect: expect, Release: m.Release,
+		Attest: func(ctx context.Context) error { return r.attestByHand(ctx, b, m) }})
 	var moved *promote.Moved
 	switch {
 	case errors.As(err, &moved):
