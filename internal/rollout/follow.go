@@ -45,6 +45,8 @@ func (r *Runner) follow(ctx context.Context, p store.Proposal, f plan.Facts) err
 			return err
 		}
 		switch pr.State {
+		case notify.Open:
+			r.autoMerge(ctx, app, p, pr)
 		case notify.Merged:
 			p.State, p.MergedAt = store.ProposalMerged, r.cfg.Now().UnixMilli()
 			if err := r.merged(ctx, p, app); err != nil {

@@ -69,6 +69,7 @@ type Runner struct {
 	tells    dbos.Queue
 	builds   dbos.Queue // trials; what an older version left of builds is taken from it, too
 	telling  turns
+	merging  merges
 	replaced replacements
 	channels turns // one at a time moves a base's channel
 	closing  atomic.Bool

@@ -41,6 +41,7 @@ type world struct {
 	wire   *wire
 	client *ours.Client
 	human  *github.Client
+	hub    *forge.Forge
 	// onDispatch hears of dispatches.
 	onDispatch func(forge.Dispatched)
 }
@@ -117,6 +118,7 @@ func start(t *testing.T) *world {
 		}
 	}})
 	w.must(err)
+	w.hub = hub
 	server.Config.Handler = w.record.Handler(hub)
 	server.Start()
 	t.Cleanup(func() {
