@@ -23,6 +23,8 @@ type forge struct {
 	human      bool          // somebody else has committed to our branch
 	idle       bool          // CI does not build what is merged
 	pause      time.Duration // of a dispatch
+	green      bool          // checks are
+	asked      int           // to merge
 }
 
 type repository struct {
