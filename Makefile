@@ -19,7 +19,7 @@ RACE := ./internal/demo/... ./internal/build/... ./internal/store/... ./internal
 	./internal/reconcile/... ./internal/api/... ./internal/web/... ./cmd/...
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench bench-rollout compare cosign contract contract-peers lint race vuln spec verify clean
+.PHONY: help setup build demo test bench bench-fanout bench-rollout compare cosign contract contract-peers lint race vuln spec verify clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test: setup ## run all tests, on SQLite and on PostgreSQL
 
 bench: setup build ## run the benchmarks and write bench.json
 	scripts/bench
+
+bench-fanout: setup ## open 500 pull requests under the forge's limits, on a virtual clock
+	scripts/bench-fanout
 
 bench-rollout: setup build ## compare a rollout with buildctl and buildx bake on the same engine
 	scripts/bench-rollout

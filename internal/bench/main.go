@@ -46,6 +46,7 @@ type config struct {
 	goTool  string
 	peers   string // directory of the programs that a rollout is compared with; empty: everything else is measured
 	rounds  int    // of that comparison
+	fanOut  bool   // only many pull requests are measured
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -58,6 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.StringVar(&c.goTool, "go", "go", "the go command")
 	f.StringVar(&c.peers, "peers", "", "directory of buildctl and buildx: measures how a rollout compares with them, and nothing else")
 	f.IntVar(&c.rounds, "rounds", 5, "rounds of the comparison with -peers")
+	f.BoolVar(&c.fanOut, "fanout", false, "measures how long many pull requests take under the forge's limits, and nothing else")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -70,8 +72,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	began := time.Now()
 	say := func(line string) { fmt.Fprintf(stderr, "%5.1fs %s\n", time.Since(began).Seconds(), line) }
 	group, from := measure, general
-	if c.peers != "" {
+	switch {
+	case c.peers != "":
 		group, from = measureRollout, comparison
+	case c.fanOut:
+		group, from = measureFanOut, fanOut
 	}
 	all, err := group(ctx, c, say)
 	if err != nil {

@@ -22,6 +22,7 @@ type source struct {
 var (
 	general    = source{"make bench", partMachine, partFigures}
 	comparison = source{"make bench-rollout", "rollout machine", "rollout figures"}
+	fanOut     = source{"make bench-fanout", "fan-out machine", "fan-out figures"}
 )
 
 // updateJSON replaces the measures at path that are from the command, and keeps those of others.

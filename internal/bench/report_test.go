@@ -18,7 +18,7 @@ func TestProseAndFiguresAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, from := range []source{general, comparison} {
+	for _, from := range []source{general, comparison, fanOut} {
 		var measures []Measure
 		for _, m := range all {
 			if m.From == from.command {
