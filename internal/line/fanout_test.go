@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -243,4 +244,53 @@ func BenchmarkFanOut500(b *testing.B) {
 		b.ReportMetric(float64(o.busiestMinute), "writes/minute")
 		b.ReportMetric(float64(o.busiestHour), "writes/hour")
 	}
+}
+
+// TestRefusals: whatever way the forge refuses a write, it is waited for in the line, by everybody, and made once.
+func TestRefusals(t *testing.T) {
+	for _, trouble := range []forge.Trouble{forge.Primary, forge.Secondary, forge.SecondaryBare, forge.TooMany, forge.TooManyBare} {
+		for _, on := range []string{"POST /repos/{owner}/{repo}/git/refs", "PUT /repos/{owner}/{repo}/contents/", "POST /repos/{owner}/{repo}/pulls"} {
+			t.Run(fmt.Sprint(trouble, " on ", on), func(t *testing.T) {
+				f, _ := newFleet(t, 2)
+				began := f.Now()
+				f.hub.Fail(forge.Fault{Trouble: trouble, On: on, Path: "/acme/r0/", Delay: 5 * time.Minute})
+				var both sync.WaitGroup
+				for _, repo := range []string{"acme/r0", "acme/r1"} {
+					both.Go(func() {
+						if pr, _, err := f.propose(t.Context(), repo, false, false); err != nil || pr.State != notify.Open {
+							t.Errorf("%s: %+v, %v", repo, pr, err)
+						}
+					})
+				}
+				both.Wait()
+				if n := f.hub.Happened()[trouble]; n != 1 {
+					t.Errorf("it was refused %d times", n)
+				}
+				if took := f.Now().Sub(began); took < time.Minute {
+					t.Errorf("it was not waited for: %v", took)
+				}
+				if len(f.opened) != 2 {
+					t.Errorf("opened %v", f.opened)
+				}
+			})
+		}
+	}
+}
+
+// TestRefusedReads: a read that is refused holds the writers, and its caller hears until when.
+func TestRefusedReads(t *testing.T) {
+	f, st := newFleet(t, 1)
+	f.hub.Fail(forge.Fault{Trouble: forge.TooMany, On: "GET /repos/{owner}/{repo}/git/ref", Delay: 10 * time.Minute})
+	var limited *notify.RateLimited
+	if _, err := f.client.Head(t.Context(), "acme/r0", "main"); !errors.As(err, &limited) {
+		t.Fatalf("got %v", err)
+	}
+	until := f.Now().Add(9 * time.Minute)
+	if _, _, err := f.propose(t.Context(), "acme/r0", false, false); err != nil {
+		t.Fatal(err)
+	}
+	if f.Now().Before(until) {
+		t.Errorf("written %v early", until.Sub(f.Now()))
+	}
+	waitFor(t, st, 0)
 }
