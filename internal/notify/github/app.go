@@ -26,20 +26,23 @@ type App struct {
 }
 
 // Permission is what an App needs, and what for.
-type Permission struct{ Name, Access, For string }
+type Permission struct {
+	Name, Access, For string
+	Option            bool // only who uses what it is for needs it
+}
 
 // Permissions are the least that all of it works with. A token asks for these and nothing else, as far as the
 // installation grants them.
 func Permissions() []Permission {
 	return []Permission{
-		{"metadata", "read", "to find repositories"},
-		{"contents", "write", "to read Dockerfiles, to push the branches of pull requests, and for repository_dispatch"},
-		{"pull_requests", "write", "to open, label and close pull requests"},
-		{"checks", "read", "to follow the checks of pull requests"},
-		{"statuses", "read", "to follow the statuses of pull requests"},
-		{"issues", "write", "for the dashboard issue"},
-		{"actions", "write", "for workflow_dispatch"},
-		{"packages", "read", "to discover images in the forge's registry"},
+		{Name: "metadata", Access: "read", For: "to find repositories"},
+		{Name: "contents", Access: "write", For: "to read Dockerfiles, to push the branches of pull requests, and for repository_dispatch"},
+		{Name: "pull_requests", Access: "write", For: "to open, label and close pull requests"},
+		{Name: "checks", Access: "read", For: "to follow the checks of pull requests"},
+		{Name: "statuses", Access: "read", For: "to follow the statuses of pull requests"},
+		{Name: "issues", Access: "write", For: "for the dashboard issue", Option: true},
+		{Name: "actions", Access: "write", For: "for workflow_dispatch", Option: true},
+		{Name: "packages", Access: "read", For: "to discover images in the forge's registry", Option: true},
 	}
 }
 
@@ -289,4 +292,47 @@ func (c *Client) Token(ctx context.Context, repo string) (string, error) {
 	}
 	_, token, err := c.apps.token(ctx, t.owner, t.name)
 	return token, err
+}
+
+// Lack is something that is missing at a repository, with the way out.
+type Lack struct {
+	What, Hint string
+	Option     bool // only who uses what it is for needs it
+}
+
+// Check says what is missing for a repository; nothing when all is well. It only reads.
+func (c *Client) Check(ctx context.Context, repo string) (all []Lack, err error) {
+	t, err := parseRepo(repo)
+	if err != nil {
+		return nil, err
+	}
+	if c.apps != nil {
+		i, err := c.apps.of(ctx, t.owner, t.name)
+		if errors.Is(err, notify.ErrNotFound) {
+			return []Lack{{What: fmt.Sprintf("the App %d is not installed for %s", c.cfg.App.ID, t), Hint: "have an owner of " + t.owner + " install it, and choose this repository"}}, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range i.missing() {
+			all = append(all, Lack{What: fmt.Sprintf("the App lacks %s: %s, %s", p.Name, p.Access, p.For),
+				Hint: "add it on the App's page, and have an owner of " + t.owner + " accept it", Option: p.Option})
+		}
+	}
+	r, _, err := c.api.Repositories.Get(ctx, t.owner, t.name)
+	if err := explain("repository "+repo, err); err != nil {
+		if errors.Is(err, notify.ErrNotFound) {
+			return append(all, Lack{What: "it is not there, or may not be seen", Hint: "is the name right, may the token read it?"}), nil
+		}
+		return nil, err
+	}
+	switch may := r.GetPermissions(); {
+	case r.GetArchived():
+		all = append(all, Lack{What: "it is archived, and nothing can be pushed to it", Hint: `strategy = "observe", or unarchive it`})
+	case r.GetDisabled():
+		all = append(all, Lack{What: "the forge has disabled it", Hint: "ask who runs the forge"})
+	case c.apps == nil && len(may) > 0 && !may["push"]:
+		all = append(all, Lack{What: "the token may not push to it", Hint: "a classic token needs the scope repo, its user write access"})
+	}
+	return all, nil
 }

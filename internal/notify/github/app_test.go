@@ -295,3 +295,28 @@ func TestAppLimits(t *testing.T) {
 		t.Errorf("held %v", l.all)
 	}
 }
+
+func TestCheck(t *testing.T) {
+	h, server := newHub(t)
+	c := h.client(server.URL, nil)
+	all, err := c.Check(t.Context(), "acme/web")
+	if err != nil || len(all) != 5 || all[0].What != "the App lacks checks: read, to follow the checks of pull requests" || all[0].Option || !all[2].Option {
+		t.Errorf("%+v, %v", all, err)
+	}
+	all, err = c.Check(t.Context(), "other/web")
+	if err != nil || len(all) != 1 || all[0].What != "the App 42 is not installed for other/web" {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+func TestCheckByToken(t *testing.T) {
+	w := start(t)
+	all, err := w.client.Check(t.Context(), "acme/web")
+	if err != nil || len(all) != 0 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	all, err = w.client.Check(t.Context(), "acme/none")
+	if err != nil || len(all) != 1 || all[0].What != "it is not there, or may not be seen" {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
