@@ -38,7 +38,8 @@ func (r *Runner) words(ctx context.Context, t Turn, app catalog.Application, fac
 		return text{}, err
 	}
 	c := r.catalog()
-	l := letter{Application: app.Name, Rollout: ro, Catalog: c.SHA256, Lines: lines, Stuck: stuck, Bots: botsOf(facts, lines), Advise: app.Proposals.WithBots == catalog.TakeOver}
+	l := letter{Application: app.Name, Rollout: ro, Catalog: c.SHA256, Lines: lines, Stuck: stuck, Bots: botsOf(facts, lines), Advise: app.Proposals.WithBots == catalog.TakeOver,
+		AutoMerge: app.AutoMerge != catalog.MergeNever, Controls: hears(c), Paces: pacesOf(app.Proposals)}
 	for _, i := range app.Images {
 		l.Images = append(l.Images, i.Name)
 	}
@@ -57,6 +58,45 @@ func (r *Runner) words(ctx context.Context, t Turn, app catalog.Application, fac
 	}
 	l.Due, err = r.due(ctx, nodes, l)
 	return l.text(), err
+}
+
+// hears says that the forge tells the daemon what people tick and write.
+func hears(c *catalog.Catalog) bool {
+	return c.Forge.WebhookSecretEnv != "" || slices.ContainsFunc(c.Webhooks, func(w catalog.Webhook) bool { return w.Kind == catalog.FromGitHub })
+}
+
+// pacesOf says how often this may move, and when the next one may come.
+func pacesOf(p catalog.Proposals) (out []string) {
+	if p.PushesPerHour > 0 {
+		out = append(out, fmt.Sprintf("Branches of this repository are pushed to at most %s an hour.", times(p.PushesPerHour)))
+	}
+	if p.CoolDown > 0 {
+		out = append(out, fmt.Sprintf("After you close it, nothing newer is proposed for %s, unless it is critical.", lasting(p.CoolDown)))
+	}
+	return out
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// lasting is a time as people say it: "7 days", "36h".
+func lasting(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d == day:
+		return "a day"
+	case d%day == 0:
+		return fmt.Sprintf("%d days", d/day)
+	}
+	s := strings.TrimSuffix(d.String(), "0s")
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 func basesOf(lines []line) []string {
@@ -200,6 +240,9 @@ func (r *Runner) newBase(ctx context.Context, nodes []store.Node, name, digest, 
 		if p, err := store.GetProvenance(ctx, q, built.ID); err == nil && len(p) > 0 {
 			b.Attached = append(b.Attached, "provenance (SLSA)")
 		}
+	}
+	if b.Node != nil && b.Earlier == "" && r.cfg.Gates.Signer != nil {
+		b.Attached = append(b.Attached, "its signature")
 	}
 	b.Change, err = r.difference(ctx, of, b, from, built)
 	return b, err

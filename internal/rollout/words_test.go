@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rebuilder/internal/catalog"
 	"rebuilder/internal/coexist"
 	"rebuilder/internal/golden"
 	"rebuilder/internal/inventory"
@@ -255,6 +256,22 @@ func TestWordsAreBounded(t *testing.T) {
 		one.Bases[0].Change.Judged.Findings.Fixed = append(one.Bases[0].Change.Judged.Findings.Fixed, one.Bases[0].Change.Judged.Findings.New...)
 	}
 	sound(t, one.text())
+}
+
+func TestPaces(t *testing.T) {
+	for _, c := range []struct {
+		p    catalog.Proposals
+		want string
+	}{
+		{catalog.Proposals{}, ""},
+		{catalog.Proposals{PushesPerHour: 2, CoolDown: 7 * 24 * time.Hour}, "Branches of this repository are pushed to at most 2 times an hour. After you close it, nothing newer is proposed for 7 days, unless it is critical."},
+		{catalog.Proposals{PushesPerHour: 1, CoolDown: 36 * time.Hour}, "Branches of this repository are pushed to at most once an hour. After you close it, nothing newer is proposed for 36h, unless it is critical."},
+		{catalog.Proposals{CoolDown: 90 * time.Minute}, "After you close it, nothing newer is proposed for 1h30m, unless it is critical."},
+	} {
+		if got := strings.Join(pacesOf(c.p), " "); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.p, got, c.want)
+		}
+	}
 }
 
 func TestDue(t *testing.T) {
