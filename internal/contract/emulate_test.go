@@ -29,7 +29,7 @@ var unsupported = map[string]string{
 // G6: our client's scenario on a stand-in that nobody here wrote, so that the client is not fitted to our own.
 func TestG6OurClientOnEmulate(t *testing.T) {
 	api := startEmulate(t)
-	s, err := newStage(api, http.DefaultTransport)
+	s, err := newStage(api, http.DefaultTransport, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

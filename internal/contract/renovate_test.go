@@ -40,7 +40,7 @@ func openRenovate(t *testing.T) *renovate {
 	images := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(images.Close)
 	x := &renovate{t: t, world: open(t, "", nil), registry: strings.TrimPrefix(images.URL, "http://"), home: t.TempDir()}
-	both, err := newStage(x.world.base+"/api/v3", http.DefaultTransport)
+	both, err := newStage(x.world.base+"/api/v3", http.DefaultTransport, nil)
 	x.must(err)
 	x.person = both.person
 	for _, tag := range []string{"1.0.0", "1.1.0"} {

@@ -34,12 +34,15 @@ type stage struct {
 	pr     notify.PullRequest
 }
 
-// newStage makes both clients for the API at a URL, with a transport that may look on.
-func newStage(api string, transport http.RoundTripper) (*stage, error) {
-	client, err := ours.New(ours.Config{
-		BaseURL: api, Token: func(context.Context) (string, error) { return ourToken, nil },
-		Transport: transport, WritesPerSecond: 1e6, WriteBurst: 1000, RetryWait: time.Millisecond,
-	})
+// newStage makes both clients for the API at a URL, ours as an App or by a token, with a transport that may look on.
+func newStage(api string, transport http.RoundTripper, as *ours.App) (*stage, error) {
+	config := ours.Config{BaseURL: api, Transport: transport, WritesPerSecond: 1e6, WriteBurst: 1000, RetryWait: time.Millisecond}
+	if config.App = as; as == nil {
+		config.Token = func(context.Context) (string, error) { return ourToken, nil }
+	} else {
+		config.Login = "acme-rebuilder[bot]"
+	}
+	client, err := ours.New(config)
 	if err != nil {
 		return nil, err
 	}

@@ -16,16 +16,21 @@ import (
 func TestG1EveryExchangeHasGitHubsShape(t *testing.T) {
 	for name, version := range map[string]string{"cloud and Enterprise": "", "2026-03-10": githubspec.NextVersion} {
 		t.Run(name, func(t *testing.T) {
-			w := open(t, version, nil)
-			wrong, err := w.play(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, one := range wrong {
-				t.Error(one)
-			}
-			if seen := len(w.record.Seen()); seen < 15 {
-				t.Errorf("the scenario used %d operations: it proves little", seen)
+			for _, app := range []bool{false, true} {
+				w := open(t, version, nil)
+				if !app {
+					w.app = nil
+				}
+				wrong, err := w.play(t.Context(), w.app)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, one := range wrong {
+					t.Errorf("as an App %v: %s", app, one)
+				}
+				if seen := len(w.record.Seen()); seen < 15 {
+					t.Errorf("the scenario used %d operations: it proves little", seen)
+				}
 			}
 		})
 	}
@@ -65,7 +70,7 @@ var mutants = map[string]twist{
 func TestG7BrokenForgesAreFoundOut(t *testing.T) {
 	for name, broken := range mutants {
 		t.Run(name, func(t *testing.T) {
-			wrong, err := open(t, "", broken).play(t.Context())
+			wrong, err := open(t, "", broken).play(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -2,6 +2,10 @@ package contract
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -9,6 +13,7 @@ import (
 
 	"rebuilder/internal/demo/forge"
 	"rebuilder/internal/githubspec"
+	ours "rebuilder/internal/notify/github"
 
 	"github.com/google/go-github/v57/github"
 )
@@ -31,6 +36,7 @@ func needed(t *testing.T, what string) {
 // world is the demo's forge on a port, judged on both sides of the wire.
 type world struct {
 	forge  *forge.Forge
+	app    *ours.App // installed at the organization
 	record *githubspec.Record
 	hooks  *githubspec.Record // webhooks have today's form in any case: nobody asks for them
 	base   string
@@ -63,6 +69,7 @@ func open(t *testing.T, version string, broken twist) *world {
 	}
 	w.forge.AddUser("rebuilder-bot", ourToken)
 	w.forge.AddUser("person", personToken)
+	w.app = w.install(t)
 	content := map[string][]byte{}
 	for path, text := range files {
 		content[path] = []byte(text)
@@ -81,6 +88,28 @@ func open(t *testing.T, version string, broken twist) *world {
 		_ = w.forge.Close()
 	})
 	return w
+}
+
+// install makes an App that has the permissions that ours asks for, and no more.
+func (w *world) install(t *testing.T) *ours.App {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	permissions := map[string]string{}
+	for _, p := range ours.Permissions() {
+		permissions[p.Name] = p.Access
+	}
+	const id = 7
+	if err := w.forge.AddApp(forge.App{ID: id, Slug: "acme-rebuilder", Key: &key.PublicKey, Permissions: permissions}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.forge.Install(forge.Installation{App: id, Account: organization}); err != nil {
+		t.Fatal(err)
+	}
+	private := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
+	return &ours.App{ID: id, Key: func() ([]byte, error) { return private, nil }}
 }
 
 // versioned asks the forge for a version in the client's place; the client itself says which one it was made for.
@@ -116,9 +145,9 @@ func (w *world) receive(_ http.ResponseWriter, r *http.Request) {
 	w.hooks.AddWebhook(r.Header.Get("X-GitHub-Event"), body)
 }
 
-// play runs the scenario to its end, webhooks included, and returns all that is wrong.
-func (w *world) play(ctx context.Context) (wrong []string, err error) {
-	s, err := newStage(w.base+"/api/v3", http.DefaultTransport)
+// play runs the scenario to its end as an App, or by a token if that is nil, webhooks included, and returns all that is wrong.
+func (w *world) play(ctx context.Context, as *ours.App) (wrong []string, err error) {
+	s, err := newStage(w.base+"/api/v3", http.DefaultTransport, as)
 	if err != nil {
 		return nil, err
 	}
