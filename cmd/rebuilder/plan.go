@@ -179,7 +179,7 @@ func (p *printer) steps(steps []api.Step) {
 	p.line("Do")
 	var rows [][]string
 	for _, s := range steps {
-		rows = append(rows, []string{"~ " + s.Image, s.Action, "tier " + fmt.Sprint(s.Tier+1), first(s.Reasons)})
+		rows = append(rows, []string{"~ " + s.Image, s.Action, "tier " + fmt.Sprint(s.Tier+1) + said(", wave ", s.Wave), first(s.Reasons)})
 		for _, r := range slices.Concat(s.Reasons[min(1, len(s.Reasons)):], s.Notes) {
 			rows = append(rows, []string{"", "", "", r})
 		}

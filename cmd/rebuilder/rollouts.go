@@ -105,6 +105,16 @@ func (p *printer) rollout(r api.Rollout) {
 	if !r.PublishedAt.IsZero() {
 		p.line("Patch    published %s%s", p.when(r.PublishedAt), p.lead(r))
 	}
+	if r.Critical != "" {
+		p.line("Critical %s: it waits for no wave, no soak and no freeze", r.Critical)
+	}
+	if r.StopAt > 0 {
+		p.line("Stops    at tier %d; rebuilder resume %s lets it go on", r.StopAt, r.ID)
+	}
+	if !r.HeldSince.IsZero() {
+		p.line("Waits    since %s for a person: rebuilder resume %s", p.when(r.HeldSince), r.ID)
+	}
+	p.waves(r.Waves)
 	p.line("Images   %s", outcomes(r))
 	if len(r.Stages) > 0 {
 		p.line("Fix      %s", p.stages(r.Stages))
@@ -195,4 +205,22 @@ func (p *printer) became(q api.Proposal) string {
 		}
 	}
 	return strings.Join(out, ", ")
+}
+
+// waves says how far the waves of a rollout are, and what each waits for.
+func (p *printer) waves(all []api.Wave) {
+	if len(all) == 0 {
+		return
+	}
+	p.line("Waves")
+	rows := [][]string{{"WAVE", "TOLD", "PROVEN", "FAILED", "WHAT IT WAITS FOR"}}
+	for i, w := range all {
+		waits := w.Waits
+		if waits != "" && !w.Until.IsZero() {
+			waits += ", until " + p.when(w.Until)
+		}
+		of := func(n int) string { return fmt.Sprintf("%d of %d", n, w.Images) }
+		rows = append(rows, []string{fmt.Sprintf("%d %s", i+1, w.Name), of(w.Told), of(w.Proven), of(w.Failed), waits})
+	}
+	p.table("  ", rows)
 }

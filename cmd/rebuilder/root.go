@@ -40,6 +40,7 @@ func verbs(c *cli) []*cobra.Command {
 	return []*cobra.Command{
 		grouped("daemon", newDemo()), grouped("daemon", newInit()), grouped("daemon", newCatalog()), grouped("daemon", newSigning(c.env)), grouped("daemon", newServe()),
 		grouped("ask", newStatus(c)), grouped("ask", newPlan(c)), grouped("ask", newApply(c)), grouped("ask", newRefresh(c)), grouped("ask", newRollouts(c)), grouped("ask", newWatch(c)), grouped("ask", newPullRequests(c)),
+		grouped("act", newPause(c)), grouped("act", newResume(c)), grouped("act", newRetry(c)), grouped("act", newStop(c)), grouped("act", newCritical(c)),
 		grouped("ask", newImages(c)), grouped("ask", newGraph(c)), grouped("ask", newWhy(c)), grouped("ask", newAffected(c)), grouped("ask", newAdvisories(c)), grouped("ask", newException(c)), grouped("ask", newVEX(c)), grouped("ask", newDeliveries(c)), grouped("ask", newBuilds(c)), grouped("ask", newLogs(c)),
 		grouped("judge", newShow(c)), grouped("judge", newScan(c)), grouped("judge", newVerify(c)), grouped("judge", newDiff(c)), grouped("judge", newSBOM(c)),
 		grouped("more", newVersion()), newBuildkitd(),
@@ -79,7 +80,7 @@ that stand on them, and prove that it arrived.
 	f := root.PersistentFlags()
 	f.StringVar(&c.server, "server", "", "address of the daemon (env REBUILDER_SERVER; default "+defaultServer+")")
 	f.BoolVar(&c.noColor, "no-color", false, "no colours (env NO_COLOR does it, too)")
-	root.AddGroup(&cobra.Group{ID: "daemon", Title: "Run it:"}, &cobra.Group{ID: "ask", Title: "Ask the daemon:"}, &cobra.Group{ID: "judge", Title: "What is in images, and whether that is good enough:"}, &cobra.Group{ID: "more", Title: "More:"})
+	root.AddGroup(&cobra.Group{ID: "daemon", Title: "Run it:"}, &cobra.Group{ID: "ask", Title: "Ask the daemon:"}, &cobra.Group{ID: "act", Title: "Steer a rollout:"}, &cobra.Group{ID: "judge", Title: "What is in images, and whether that is good enough:"}, &cobra.Group{ID: "more", Title: "More:"})
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")
 	root.AddCommand(verbs(c)...)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"time"
 
 	"rebuilder/internal/build"
@@ -52,6 +53,9 @@ func planOf(p *plan.Plan, automatic bool, now time.Time) Plan {
 	for _, s := range p.Steps {
 		step := Step{Image: s.Image, Kind: s.Kind, Action: string(s.Action), Tier: s.Tier, Cause: string(s.Cause), Reasons: orEmpty(s.Reasons), Notes: s.Notes,
 			Parents: orEmpty(s.Parents), Before: s.Before, Patches: patchesOf(s.Image, s.Patches)}
+		if len(p.Waves) > 1 && s.Kind == string(graph.Application) {
+			step.Wave = fmt.Sprintf("%d of %d (%s)", s.Wave+1, len(p.Waves), p.Waves[min(s.Wave, len(p.Waves)-1)].Name)
+		}
 		for _, q := range step.Patches {
 			if q.PublishedAt.After(out.Published) {
 				out.Published = q.PublishedAt
@@ -88,7 +92,8 @@ func nodeOf(n store.Node) Node {
 // rolloutOf counts nodes; they are only put in when full is set.
 func rolloutOf(r store.Rollout, nodes []store.Node, full bool) Rollout {
 	out := Rollout{ID: r.ID, Plan: r.Plan, Cause: r.Cause, Title: r.Title, State: string(r.State), Reason: r.Reason, CreatedAt: at(r.CreatedAt), StartedAt: at(r.StartedAt),
-		EndedAt: at(r.EndedAt), PublishedAt: at(r.PublishedAt), NoticedAt: at(r.NoticedAt), Images: len(nodes), States: map[string]int{}}
+		EndedAt: at(r.EndedAt), PublishedAt: at(r.PublishedAt), NoticedAt: at(r.NoticedAt), Images: len(nodes), States: map[string]int{},
+		Critical: r.Pace.Critical, StopAt: r.Pace.StopAt, HeldSince: at(r.Pace.Since)}
 	for _, n := range nodes {
 		out.States[string(n.State)]++
 		if n.State.Ended() {

@@ -51,7 +51,12 @@ func (r *Reader) view(ctx context.Context) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	waits, err := r.waitsOf(ctx, live)
+	if err != nil {
+		return nil, err
+	}
 	for _, n := range live {
+		n = held(n, waits)
 		if old, ok := v.live[n.Image]; !ok || n.Since > old.Since {
 			v.live[n.Image] = n
 		}

@@ -18,6 +18,7 @@
 //	GET  /api/v1/images/{name}/log         redirects to the log of its newest build
 //	GET  /api/v1/rollouts                  the newest; ?limit=
 //	GET  /api/v1/rollouts/{id}             one, with its images and proposals
+//	POST /api/v1/rollouts/{id}/{verb}      pause, resume, retry, stop (at a tier) or critical
 //	GET  /api/v1/builds/{id}               one build
 //	GET  /api/v1/builds/{id}/log           its log as text; ?follow=1 until it ends
 //	GET  /api/v1/audit                     who did what; ?object= action= actor= before= limit=
@@ -93,6 +94,8 @@ type Deps struct {
 	Advice Advice
 	// Rejudge is called when what verdicts rest on is another: an exception, a statement. Nil: nobody is told.
 	Rejudge func()
+	// Rollouts does what people ask of rollouts; nil: nothing can be asked of them.
+	Rollouts Controller
 	// Collectors are further metrics.
 	Collectors []prometheus.Collector
 }
@@ -163,6 +166,7 @@ func (s *Server) routes() http.Handler {
 	read("/api/v1/vex/documents", func(r *http.Request) (any, error) { return s.VEXDocuments(r.Context()) })
 	mux.Handle("POST /api/v1/vex/documents", s.writer(s.bounded(planPatience, maxVEX, s.importVEX)))
 	write("/api/v1/vex/documents/remove", s.removeVEX)
+	write("/api/v1/rollouts/{id}/{verb}", s.control)
 	write("/api/v1/plans", s.makePlan)
 	write("/api/v1/plans/{id}/apply", s.applyPlan)
 	write("/api/v1/refresh", s.refresh)

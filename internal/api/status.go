@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"rebuilder/internal/pace"
+	"rebuilder/internal/rollout"
 	"rebuilder/internal/store"
 )
 
@@ -91,8 +93,12 @@ func (r *Reader) statusRollouts(ctx context.Context, s *Status) error {
 	if err != nil {
 		return err
 	}
+	w, err := r.waits(ctx)
+	if err != nil {
+		return err
+	}
 	for _, ro := range running {
-		full, err := r.rollout(ctx, ro, true)
+		full, err := r.rollout(ctx, ro, true, w)
 		if err != nil {
 			return err
 		}
@@ -107,7 +113,7 @@ func (r *Reader) statusRollouts(ctx context.Context, s *Status) error {
 		if len(s.Recent) == recentRollouts || ro.EndedAt == 0 {
 			continue
 		}
-		short, err := r.rollout(ctx, ro, false)
+		short, err := r.rollout(ctx, ro, false, rollout.Waits{})
 		if err != nil {
 			return err
 		}
@@ -135,7 +141,7 @@ func needs(v *view, s Status, images []Image) []Need {
 	}
 	for _, r := range s.Running {
 		if r.State == string(store.Paused) || r.State == string(store.Halted) {
-			out = append(out, Need{What: r.ID, State: r.State, Reason: r.Reason, Since: r.StartedAt, Command: "rebuilder rollouts " + r.ID})
+			out = append(out, Need{What: r.ID, State: r.State, Reason: r.Reason, Since: r.HeldSince, Who: pace.Operator, Command: "rebuilder resume " + r.ID})
 		}
 	}
 	for _, i := range images {
@@ -177,7 +183,7 @@ func (r *Reader) Rollouts(ctx context.Context, limit int) (Rollouts, error) {
 		return out, err
 	}
 	for _, ro := range all {
-		short, err := r.rollout(ctx, ro, false)
+		short, err := r.rollout(ctx, ro, false, rollout.Waits{})
 		if err != nil {
 			return out, err
 		}
@@ -200,7 +206,13 @@ func (r *Reader) Rollout(ctx context.Context, id string) (RolloutDetail, error) 
 	if err != nil {
 		return RolloutDetail{}, err
 	}
-	full, err := r.rollout(ctx, ro, true)
+	var w rollout.Waits
+	if !ro.State.Ended() {
+		if w, err = r.waits(ctx); err != nil {
+			return RolloutDetail{}, err
+		}
+	}
+	full, err := r.rollout(ctx, ro, true, w)
 	if err != nil {
 		return RolloutDetail{}, err
 	}
@@ -208,9 +220,13 @@ func (r *Reader) Rollout(ctx context.Context, id string) (RolloutDetail, error) 
 }
 
 // rollout counts a rollout's images. When full is set it has them, what became of those who were told, and where the fix is.
-func (r *Reader) rollout(ctx context.Context, ro store.Rollout, full bool) (Rollout, error) {
+func (r *Reader) rollout(ctx context.Context, ro store.Rollout, full bool, w rollout.Waits) (Rollout, error) {
 	nodes, err := store.Nodes(ctx, r.Store.Q(), ro.ID)
+	for i := range nodes {
+		nodes[i] = held(nodes[i], w)
+	}
 	out := rolloutOf(ro, nodes, full)
+	out.Waves = wavesOf(w.Waves[ro.ID])
 	if err != nil || !full {
 		return out, err
 	}

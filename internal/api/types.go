@@ -207,6 +207,7 @@ type Step struct {
 	Parents []string `json:"parents"`
 	Before  string   `json:"before,omitempty"`
 	Patches []Patch  `json:"patches"`
+	Wave    string   `json:"wave,omitempty"` // in which it is told, when there are several: "1 of 3 (canary)"
 }
 
 // Patch is a newer package, and whose it is to fix.
@@ -261,7 +262,11 @@ type Rollout struct {
 	Ended       int            `json:"ended"`
 	Good        int            `json:"good"` // done or unchanged: one that was skipped may have been skipped behind a failure
 	States      map[string]int `json:"states"`
-	Stages      []Stage        `json:"stages,omitempty"` // where the fix is now
+	Stages      []Stage        `json:"stages,omitempty"`   // where the fix is now
+	Critical    string         `json:"critical,omitempty"` // why it waits for no wave, soak and freeze
+	StopAt      int            `json:"stop_at,omitempty"`  // the last tier that is begun; the first is 1
+	HeldSince   time.Time      `json:"held_since,omitzero"`
+	Waves       []Wave         `json:"waves,omitempty"` // of one that runs
 	Nodes       []Node         `json:"nodes,omitempty"`
 	Proposals   []Proposal     `json:"proposals,omitempty"`
 }

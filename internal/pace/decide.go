@@ -207,6 +207,16 @@ func first(a, b candidate) int {
 		cmp.Compare(a.item.Name, b.item.Name))
 }
 
+// Failures counts the applications that were told and failed.
+func (r Rollout) Failures() (n int) {
+	for _, i := range r.Items {
+		if i.State == Failed {
+			n++
+		}
+	}
+	return n
+}
+
 // halts says why the failure budget is spent while somebody is left to be told; empty when it is not.
 func (r Rollout) halts() string {
 	if r.Budget == nil {

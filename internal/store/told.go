@@ -78,8 +78,13 @@ func ProposalsOfRunning(ctx context.Context, q Querier) ([]Proposal, error) {
 		WHERE rollout IN (SELECT id FROM rollout WHERE state IN ('planned','running','paused','halted')) ORDER BY created_at, key`)
 }
 
-// ForgetBackoff lets what failed for an image be tried again with the next look.
-func ForgetBackoff(ctx context.Context, q Querier, image string) error {
-	_, err := q.Exec(ctx, `UPDATE attempt SET next_at=0 WHERE image=$1 AND outcome='failed'`, image)
-	return err
+// ForgetBackoff lets what failed for an image be tried again with the next look; forgot says that there was something to wait
+// for.
+func ForgetBackoff(ctx context.Context, q Querier, image string) (forgot bool, err error) {
+	res, err := q.Exec(ctx, `UPDATE attempt SET next_at=0 WHERE image=$1 AND outcome='failed' AND next_at>0`, image)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
 }
