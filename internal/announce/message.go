@@ -33,7 +33,7 @@ const maxLinks = 5 // open pull requests that are listed
 // Of is what there is to say of a rollout.
 func Of(f Facts) chat.Message {
 	ro := f.Rollout
-	m := chat.Message{Rollout: ro.ID, State: string(ro.State), Headline: headline(f), Started: started(f), Progress: progress(f.Nodes), Needs: needs(f),
+	m := chat.Message{Rollout: ro.ID, State: string(ro.State), Headline: headline(f), Started: started(f), Progress: progress(f.Nodes), Waits: waits(f), Needs: needs(f),
 		Ahead: ahead(f), Ask: "rebuilder rollouts " + ro.ID}
 	if ro.State != store.Running && ro.State != store.Finished {
 		m.Reason = ro.Reason

@@ -23,6 +23,7 @@ func running() *Message {
 			{"base/ruby@1", "base/ruby", "failed", "its tests failed: smoke test", "who keeps its tests", ""},
 			{"payments@1", "payments", "blocked", "pull request #482 has commits by somebody else; it was left alone", "owner of acme/payments", "https://forge.example.com/acme/payments/pull/482"},
 		},
+		Waits: []string{"41 of 412 images wait: the freeze \"weekend\" is on; next 08:00 UTC on 23 Nov"},
 		Ahead: []string{"bases rebuilt about 02:35 UTC (from 12 past builds)"},
 		Page:  "https://rebuilder.example.com/", Ask: "rebuilder rollouts r-12ab34cd56ef-1",
 		Links: []Link{{"acme/web #12, opened 02:10 UTC", "https://forge.example.com/acme/web/pull/12"}}, More: 40,
@@ -32,11 +33,11 @@ func running() *Message {
 func posts() map[string]Post {
 	m := running()
 	over := running()
-	over.State, over.Needs, over.Links, over.More = "done", nil, nil, 0
+	over.State, over.Waits, over.Needs, over.Links, over.More = "done", nil, nil, nil, 0
 	over.Progress = []Progress{{"bases, tier 1", 6, 6, 0}, {"applications told", 366, 366, 0}, {"on their new base", 366, 366, 0}}
 	over.Ahead = []string{"of 412 images 410 done, 2 unchanged; took 3 h 20 min, everywhere 4 h 1 min after the patch was published"}
 	bad := &Message{Rollout: hostile, State: hostile, Headline: hostile, Reason: hostile, Started: hostile, Progress: []Progress{{hostile, 1, 2, 1}},
-		Needs: []Need{{hostile, hostile, hostile, hostile, hostile, "javascript:alert(1)"}}, Ahead: []string{hostile}, Page: "https://evil.example/\"><script>", Ask: hostile,
+		Needs: []Need{{hostile, hostile, hostile, hostile, hostile, "javascript:alert(1)"}}, Waits: []string{hostile}, Ahead: []string{hostile}, Page: "https://evil.example/\"><script>", Ask: hostile,
 		Links: []Link{{hostile, "https://forge.example.com/a|b>"}}}
 	many := running()
 	for range 30 {

@@ -7,6 +7,7 @@ package chat
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -21,6 +22,7 @@ type Message struct {
 	Reason   string // of State; may be empty
 	Started  string // "started 02:04 UTC by automation"
 	Progress []Progress
+	Waits    []string // what is waited for, and until when
 	Needs    []Need
 	// Ahead are what is known of the time to come: an estimate, a due date; and, at the end, how long it took.
 	Ahead []string
@@ -150,7 +152,7 @@ func (m Message) facts() []string {
 	if p := m.progress(); p != "" {
 		all = append(all, p)
 	}
-	for _, a := range m.Ahead {
+	for _, a := range slices.Concat(m.Waits, m.Ahead) {
 		all = append(all, line(a, maxLine))
 	}
 	return all
