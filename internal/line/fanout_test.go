@@ -121,9 +121,10 @@ func (f *fleet) fanOut(t testing.TB, st *store.Store, repositories int) (o outco
 	waitFor(t, st, 1)
 	for i := range repositories {
 		name := fmt.Sprint("r", i)
-		urgent[name] = i%10 == 9
+		first := i%10 == 9
+		urgent[name] = first
 		all.Go(func() {
-			pr, files, err := f.propose(t.Context(), "acme/"+name, i%25 == 24, urgent[name])
+			pr, files, err := f.propose(t.Context(), "acme/"+name, i%25 == 24, first)
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				return
