@@ -47,6 +47,9 @@ func (r *Runner) follow(ctx context.Context, p store.Proposal, f plan.Facts) err
 		switch pr.State {
 		case notify.Open:
 			r.autoMerge(ctx, app, p, pr)
+			if err := r.checked(ctx, app, p, pr); err != nil {
+				return err
+			}
 		case notify.Merged:
 			p.State, p.MergedAt = store.ProposalMerged, r.cfg.Now().UnixMilli()
 			if err := r.merged(ctx, p, app); err != nil {

@@ -15,6 +15,7 @@ import (
 type forge struct {
 	lab *lab
 
+	failing    map[string][]string // checks that are red, by commit
 	mu         sync.Mutex
 	repos      map[string]*repository
 	writes     int
@@ -130,7 +131,7 @@ func (f *forge) Propose(_ context.Context, p notify.Proposal) (notify.PullReques
 			return pr.PullRequest, nil
 		}
 	}
-	pr := &pull{PullRequest: notify.PullRequest{Repo: p.Repo, Number: len(r.pulls) + 1, State: notify.Open}, key: p.Key, file: r.file(p), values: string(p.Files["values.yaml"]), base: p.Base, again: p.Again}
+	pr := &pull{PullRequest: notify.PullRequest{Repo: p.Repo, Number: len(r.pulls) + 1, State: notify.Open, HeadCommit: fmt.Sprint("head ", len(r.pulls)+1)}, key: p.Key, file: r.file(p), values: string(p.Files["values.yaml"]), base: p.Base, again: p.Again}
 	r.pulls = append(r.pulls, pr)
 	made := pr.PullRequest
 	f.mu.Unlock()

@@ -71,6 +71,7 @@ type Runner struct {
 	telling  turns
 	merging  merges
 	replaced replacements
+	checks   checking
 	channels turns // one at a time moves a base's channel
 	closing  atomic.Bool
 	alarm    alarm
