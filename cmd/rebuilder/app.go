@@ -179,7 +179,7 @@ func (a *App) join(c *catalog.Catalog, reg *registry.Client, packages *watch.Wat
 	srv := api.New(api.Deps{
 		Loop: a.loop, Store: a.store, Engine: a.builder, Judge: a.judge, Registry: reg, Log: a.cfg.Log, Now: time.Now, Version: version(), Ready: a.Ready, Logs: a.path("logs"),
 		Token: a.cfg.Env("REBUILDER_API_TOKEN"), WebhookSecret: a.webhookSecret(c), Secret: a.hookSecret, Collectors: []prometheus.Collector{metrics.requests},
-		Advice: api.Advice{Book: a.book, Weigher: a.judge, VEX: a.vex}, Rejudge: a.changed, Rollouts: a.runner,
+		Advice: api.Advice{Book: a.book, Weigher: a.judge, VEX: a.vex}, Rejudge: a.changed, Rollouts: a.runner, Hands: a.runner,
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/", web.Handler(web.Deps{Loop: a.loop, Store: a.store, Engine: a.builder, Judge: a.judge, Now: time.Now, Version: version(), Log: a.cfg.Log}))

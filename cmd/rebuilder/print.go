@@ -69,7 +69,7 @@ func (p *printer) state(s string) string {
 	switch s {
 	case "current", "done", "unchanged", "built", "ok", "ready", "pass", "approved", "delivered":
 		return p.paint(green, "✓ "+s)
-	case "skipped", "rejected", "revoked":
+	case "skipped", "rejected", "revoked", "cleared":
 		return "- " + s
 	case "rebuilding", "building", "testing", "scanning", "promoting", "running", "planned", "full":
 		return p.paint(blue, "◐ "+s)

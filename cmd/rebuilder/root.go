@@ -41,6 +41,7 @@ func verbs(c *cli) []*cobra.Command {
 		grouped("daemon", newDemo()), grouped("daemon", newInit()), grouped("daemon", newCatalog()), grouped("daemon", newSigning(c.env)), grouped("daemon", newServe()),
 		grouped("ask", newStatus(c)), grouped("ask", newPlan(c)), grouped("ask", newApply(c)), grouped("ask", newRefresh(c)), grouped("ask", newRollouts(c)), grouped("ask", newWatch(c)), grouped("ask", newPullRequests(c)),
 		grouped("act", newPause(c)), grouped("act", newResume(c)), grouped("act", newRetry(c)), grouped("act", newStop(c)), grouped("act", newCritical(c)),
+		grouped("ask", newRollback(c)), grouped("ask", newPromote(c)), grouped("ask", newQuarantine(c)),
 		grouped("ask", newImages(c)), grouped("ask", newGraph(c)), grouped("ask", newWhy(c)), grouped("ask", newAffected(c)), grouped("ask", newAdvisories(c)), grouped("ask", newException(c)), grouped("ask", newVEX(c)), grouped("ask", newDeliveries(c)), grouped("ask", newBuilds(c)), grouped("ask", newLogs(c)),
 		grouped("judge", newShow(c)), grouped("judge", newScan(c)), grouped("judge", newVerify(c)), grouped("judge", newDiff(c)), grouped("judge", newSBOM(c)),
 		grouped("more", newVersion()), newBuildkitd(),

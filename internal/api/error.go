@@ -30,6 +30,7 @@ const (
 	CodeNothing     = "nothing_to_do"
 	CodeNotReady    = "not_ready"
 	CodeNotRead     = "not_read" // nobody has looked into the image yet
+	CodeRefused     = "refused"  // by what is known of the channel or the digest
 	CodeUnavailable = "unavailable"
 	CodeInternal    = "internal"
 )
@@ -50,9 +51,12 @@ func denied(hint, format string, args ...any) *Error {
 // the answer too, since who may ask may also read the log's facts.
 func asError(err error) *Error {
 	var e *Error
+	var refused *rollout.Refused
 	switch {
 	case errors.As(err, &e):
 		return e
+	case errors.As(err, &refused):
+		return &Error{http.StatusConflict, CodeRefused, refused.Reason, refused.Hint}
 	case errors.Is(err, store.ErrNoRows):
 		return &Error{http.StatusNotFound, CodeNotFound, "there is no such thing: " + err.Error(), "list what there is: rebuilder rollouts"}
 	case errors.Is(err, rollout.ErrMoved):

@@ -21,7 +21,7 @@ const scrapePatience = 5 * time.Second
 // metrics are counted when they are asked for, from the store, so that they are right after a restart.
 func (s *Server) metrics() http.Handler {
 	reg := prometheus.NewRegistry()
-	own := append([]prometheus.Collector{newGauges(&s.Reader), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}, s.d.Collectors...)
+	own := append([]prometheus.Collector{newGauges(&s.Reader), newHands(&s.Reader), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}, s.d.Collectors...)
 	for _, c := range own {
 		if err := reg.Register(c); err != nil {
 			s.d.Log.Error("metric left out", "error", err)

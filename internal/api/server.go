@@ -24,6 +24,10 @@
 //	GET  /api/v1/audit                     who did what; ?object= action= actor= before= limit=
 //	GET  /api/v1/events                    an event (text/event-stream) whenever something changed
 //	POST /api/v1/refresh                   build bases fresh, at once
+//	POST /api/v1/rollback                  move a base's channel back, and keep what was there from being used
+//	POST /api/v1/promote                   move a base's channel to a digest that passed its gates
+//	GET  /api/v1/quarantine                digests that are not used; ?image= all=
+//	POST /api/v1/quarantine                keep one from being used; .../clear lets it be used again
 //	GET  /api/v1/advisories                the sources of advisories, and whose packages none covers
 //	GET  /api/v1/deliveries                chats and subscribers, and events on their way; ?subscriber= state= event= limit=
 //	POST /api/v1/deliveries/retry          send again what is parked
@@ -92,6 +96,8 @@ type Deps struct {
 	Secret func(catalog.Webhook) (string, error)
 	// Advice is what is known of advisories.
 	Advice Advice
+	// Hands does what people ask to be done with channels; nil: nobody does.
+	Hands Hands
 	// Rejudge is called when what verdicts rest on is another: an exception, a statement. Nil: nobody is told.
 	Rejudge func()
 	// Rollouts does what people ask of rollouts; nil: nothing can be asked of them.
@@ -170,6 +176,11 @@ func (s *Server) routes() http.Handler {
 	write("/api/v1/plans", s.makePlan)
 	write("/api/v1/plans/{id}/apply", s.applyPlan)
 	write("/api/v1/refresh", s.refresh)
+	write("/api/v1/rollback", s.rollback)
+	write("/api/v1/promote", s.promote)
+	read("/api/v1/quarantine", s.getQuarantines)
+	write("/api/v1/quarantine", s.addQuarantine)
+	write("/api/v1/quarantine/clear", s.clearQuarantine)
 	mux.HandleFunc("GET /api/v1/images/{rest...}", s.image)
 	mux.HandleFunc("GET /api/v1/builds/{id}/log", s.buildLog)
 	mux.HandleFunc("GET /api/v1/builds/{id}/provenance", s.buildProvenance)

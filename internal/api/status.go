@@ -59,7 +59,15 @@ func (r *Reader) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s.Needs = slices.Concat(needs(v, s, images), failing(images, judged), exceptionNeeds(exceptions.Exceptions), untold)
+	hands, err := r.handNeeds(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	quarantined, err := r.quarantineNeeds(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	s.Needs = slices.Concat(needs(v, s, images), hands, quarantined, failing(images, judged), exceptionNeeds(exceptions.Exceptions), untold)
 	return s, nil
 }
 

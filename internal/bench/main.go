@@ -137,6 +137,7 @@ func measureWorld(ctx context.Context, c config, say func(string)) (all []Measur
 		{"watching the daemon at rest", measureRest},
 		{"starting the daemon again and again", measureReady},
 		{"reading what is in an image", measureInventory},
+		{"moving a base back", measureRollback},
 	} {
 		say(group.what)
 		more, err := group.measure(ctx, s)

@@ -113,3 +113,25 @@ func standsOnBad(a Application, r Reference, b Base) (digest string, z Quarantin
 	}
 	return "", z, false
 }
+
+// On names the images that stand on a digest of a base, or pin it, as far as that was seen: bases first. layers are the digest's own;
+// without them only what names it is found.
+func (f Facts) On(image, digest string, layers []v1.Hash) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(f.Bases)) {
+		b := f.Bases[name]
+		if slices.ContainsFunc(b.Parents, func(p Parent) bool {
+			return p.Name == image && (p.Used == digest || p.Used == "" && p.Kind == graph.Inherits && b.beginsWith(layers))
+		}) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Applications)) {
+		a := f.Applications[name]
+		if slices.ContainsFunc(a.Named(), func(r Reference) bool {
+			return r.Base == image && (r.Pinned.String() == digest || r.Kind == graph.Inherits && a.beginsWith(layers))
+		}) {
+			names = append(names, name)
+		}
+	}
+	return names
+}

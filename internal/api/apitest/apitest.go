@@ -78,7 +78,7 @@ func New(ctx context.Context, dir string, s Scenario) (*World, error) {
 	if s == Broken {
 		engine.Err = errors.New("connection refused")
 	}
-	w.Deps = api.Deps{Loop: w.Loop, Store: st, Engine: engine, Now: Now, Version: "1.2.3"}
+	w.Deps = api.Deps{Loop: w.Loop, Store: st, Engine: engine, Now: Now, Version: "1.2.3", Hands: hands{w}}
 	if err := w.fill(ctx, s); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
