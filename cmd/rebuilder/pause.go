@@ -112,7 +112,12 @@ work goes on to its end.`,
 		p.line("It goes on with: rebuilder resume %s", r.Rollout)
 	})
 	cmd.Flags().IntVar(&q.Tier, "at-tier", 0, "the last tier that is begun")
-	_ = cmd.MarkFlagRequired("at-tier") // the flag is there
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if q.Tier < 1 {
+			return usage(cmd, fmt.Errorf("--at-tier %d: want the number of a tier, 1 or more", q.Tier))
+		}
+		return nil
+	}
 	return cmd
 }
 

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"rebuilder/internal/catalog"
 	"rebuilder/internal/graph"
 	"rebuilder/internal/store"
 )
@@ -52,11 +54,28 @@ func notPossible(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrRefused, fmt.Sprintf(format, args...))
 }
 
+// Desk takes orders. It needs no workflow: what an order means for those that run, they find in the store.
+type Desk struct {
+	Store   *store.Store
+	Catalog func() *catalog.Catalog
+	Now     func() time.Time
+}
+
+// Control is what Desk's is, and lets at once go what may go then.
+func (r *Runner) Control(ctx context.Context, id string, o Order) (Obeyed, error) {
+	out, err := Desk{r.store, r.catalog, r.cfg.Now}.Control(ctx, id, o)
+	if err == nil && out.Changed {
+		r.cfg.Changed()
+		err = r.Resume(ctx)
+	}
+	return out, err
+}
+
 // Control does what a person asks of a rollout, also while its steps run: what is at work goes on to its end, and nothing that
 // an order forbids is begun after it. The same order twice is one. It is written down who asked for what and why, in the
 // transaction that makes the change.
-func (r *Runner) Control(ctx context.Context, id string, o Order) (out Obeyed, err error) {
-	err = r.store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
+func (d Desk) Control(ctx context.Context, id string, o Order) (out Obeyed, err error) {
+	err = d.Store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
 		out = Obeyed{}
 		ro, err := store.LockRollout(ctx, q, id)
 		if err != nil {
@@ -73,25 +92,21 @@ func (r *Runner) Control(ctx context.Context, id string, o Order) (out Obeyed, e
 			}
 		}
 		if o.Verb == Retry {
-			return r.retry(ctx, q, nodes, o, &out)
+			return d.retry(ctx, q, nodes, o, &out)
 		}
 		if ro.State.Ended() {
 			return notPossible("rollout %s has ended as %s", id, ro.State)
 		}
-		return r.steer(ctx, q, o, &out)
+		return d.steer(ctx, q, o, &out)
 	})
-	if err == nil && out.Changed {
-		r.cfg.Changed()
-		err = r.Resume(ctx)
-	}
 	return out, err
 }
 
 // steer changes the rollout as a whole.
-func (r *Runner) steer(ctx context.Context, q store.Querier, o Order, out *Obeyed) error {
+func (d Desk) steer(ctx context.Context, q store.Querier, o Order, out *Obeyed) error {
 	ro := out.Rollout
 	why := "by " + o.By + said(": ", o.Reason)
-	s := store.Steering{Rollout: ro.ID, To: ro.State, Reason: ro.Reason, At: r.cfg.Now().UnixMilli(), Actor: o.By, Kind: store.Human, Rule: "manual", Action: string(o.Verb), Detail: o.Reason}
+	s := store.Steering{Rollout: ro.ID, To: ro.State, Reason: ro.Reason, At: d.Now().UnixMilli(), Actor: o.By, Kind: store.Human, Rule: "manual", Action: string(o.Verb), Detail: o.Reason}
 	switch o.Verb {
 	case Pause:
 		if ro.State == store.Paused {
@@ -108,7 +123,7 @@ func (r *Runner) steer(ctx context.Context, q store.Querier, o Order, out *Obeye
 		if ro.State == store.Halted && o.Reason == "" {
 			return notPossible("rollout %s is halted: %s; say why it goes on all the same, with a reason", ro.ID, ro.Reason)
 		}
-		failures, err := r.failures(ctx, q, ro.ID)
+		failures, err := d.failures(ctx, q, ro.ID)
 		if err != nil {
 			return err
 		}
@@ -146,8 +161,8 @@ func (r *Runner) steer(ctx context.Context, q store.Querier, o Order, out *Obeye
 }
 
 // failures counts those who were told in a rollout and failed, as the failure budget does.
-func (r *Runner) failures(ctx context.Context, q store.Querier, id string) (int, error) {
-	s, err := standOf(ctx, q, r.catalog(), r.cfg.Now())
+func (d Desk) failures(ctx context.Context, q store.Querier, id string) (int, error) {
+	s, err := standOf(ctx, q, d.Catalog(), d.Now())
 	for _, ro := range s.fleet.Rollouts {
 		if ro.ID == id {
 			return ro.Failures(), err
@@ -158,7 +173,7 @@ func (r *Runner) failures(ctx context.Context, q store.Querier, id string) (int,
 
 // retry gives what failed another turn. An application of a rollout that runs gets it there; a base, whose children have gone
 // their ways, and what is left of an ended rollout are planned again with the next look.
-func (r *Runner) retry(ctx context.Context, q store.Querier, nodes []store.Node, o Order, out *Obeyed) error {
+func (d Desk) retry(ctx context.Context, q store.Querier, nodes []store.Node, o Order, out *Obeyed) error {
 	for _, image := range o.Images {
 		i := slices.IndexFunc(nodes, func(n store.Node) bool { return n.Image == image })
 		if i < 0 {
@@ -172,7 +187,7 @@ func (r *Runner) retry(ctx context.Context, q store.Querier, nodes []store.Node,
 		if !failedNode(n) || len(o.Images) > 0 && !slices.Contains(o.Images, n.Image) {
 			continue
 		}
-		again, err := r.retryNode(ctx, q, n, o, out.Rollout.State.Ended())
+		again, err := d.retryNode(ctx, q, n, o, out.Rollout.State.Ended())
 		if err != nil {
 			return err
 		}
@@ -184,15 +199,15 @@ func (r *Runner) retry(ctx context.Context, q store.Querier, nodes []store.Node,
 		return nil
 	}
 	var err error
-	out.Rollout, err = store.Steer(ctx, q, store.Steering{Rollout: out.Rollout.ID, To: out.Rollout.State, Reason: out.Rollout.Reason, At: r.cfg.Now().UnixMilli(),
+	out.Rollout, err = store.Steer(ctx, q, store.Steering{Rollout: out.Rollout.ID, To: out.Rollout.State, Reason: out.Rollout.Reason, At: d.Now().UnixMilli(),
 		Pace:  func(p *store.RolloutPace) { p.Forgiven = max(0, p.Forgiven-len(out.Again)) },
 		Actor: o.By, Kind: store.Human, Rule: "manual", Action: string(Retry), Detail: strings.Join(out.Again, ", ") + said(": ", o.Reason)})
 	return err
 }
 
 // retryNode gives one image another turn; again is false when nothing keeps it from one anyway.
-func (r *Runner) retryNode(ctx context.Context, q store.Querier, n store.Node, o Order, ended bool) (again bool, err error) {
-	app := applicationsOf(r.catalog()).of(n.Image) // that it could not be told is kept by the application
+func (d Desk) retryNode(ctx context.Context, q store.Querier, n store.Node, o Order, ended bool) (again bool, err error) {
+	app := applicationsOf(d.Catalog()).of(n.Image) // that it could not be told is kept by the application
 	for _, of := range slices.Compact([]string{n.Image, app}) {
 		forgot, err := store.ForgetBackoff(ctx, q, of)
 		if err != nil {
@@ -200,7 +215,7 @@ func (r *Runner) retryNode(ctx context.Context, q store.Querier, n store.Node, o
 		}
 		again = again || forgot
 	}
-	now := r.cfg.Now().UnixMilli()
+	now := d.Now().UnixMilli()
 	if ended || n.Kind != string(graph.Application) {
 		if !again {
 			return false, nil

@@ -79,6 +79,7 @@ func New(ctx context.Context, dir string, s Scenario) (*World, error) {
 		engine.Err = errors.New("connection refused")
 	}
 	w.Deps = api.Deps{Loop: w.Loop, Store: st, Engine: engine, Now: Now, Version: "1.2.3", Hands: hands{w}}
+	w.Deps.Rollouts = rollout.Desk{Store: st, Catalog: func() *catalog.Catalog { return w.Loop.Last().Catalog }, Now: Now}
 	if err := w.fill(ctx, s); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
