@@ -16,7 +16,7 @@ export REBUILDER_CACHE ?= $(CURDIR)/.cache/demo
 # Packages that do things at the same time: the race detector is for them.
 RACE := ./internal/demo/... ./internal/build/... ./internal/store/... ./internal/notify/... ./internal/registry/... \
 	./internal/promote/... ./internal/watch/... ./internal/discover/... ./internal/observe/... ./internal/rollout/... ./internal/durable/... \
-	./internal/reconcile/... ./internal/api/... ./internal/web/... ./cmd/...
+	./internal/reconcile/... ./internal/announce/... ./internal/line/... ./internal/sign/... ./internal/api/... ./internal/web/... ./cmd/...
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test bench bench-fanout bench-rollout compare cosign contract contract-peers lint race vuln spec verify clean

@@ -195,7 +195,11 @@ func (l *lab) onNewest(image string) bool {
 // request, one dispatch, one release.
 func TestInAStorm(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(20) {
+	seeds := uint64(20)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			l := inStorm(t, seed)
