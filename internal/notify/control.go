@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"strings"
@@ -16,9 +17,30 @@ const (
 	Skip     Action = "skip"      // close it: these digests are not proposed again
 	Wait     Action = "wait"      // leave it as it is for a while
 	TakeOver Action = "take-over" // replace what others have committed to it
+	Except   Action = "exception" // accept for a while what it fixes
 	Never    Action = "never"     // close it: this base is never proposed here again
 	OpenNow  Action = "open"      // do not wait any longer
 )
+
+// Desk is what a forge needs to have people ask for things. All writes are safe to repeat.
+type Desk interface {
+	// MayWrite says that somebody may push to a repository; ErrNotFound when there is no such person or repository.
+	MayWrite(ctx context.Context, repo, login string) (bool, error)
+	// React answers a comment: yes or no.
+	React(ctx context.Context, repo string, comment int64, yes bool) error
+	// Reply makes a comment, once by its id.
+	Reply(ctx context.Context, repo string, number int, id, text string) error
+	// Untick empties the boxes in the body of a pull request or an issue.
+	Untick(ctx context.Context, repo string, number int) error
+	// Label and Unlabel add and remove one; one that is there, or is not, is success.
+	Label(ctx context.Context, repo string, number int, label string) error
+	Unlabel(ctx context.Context, repo string, number int, label string) error
+	// Decline closes a pull request in a person's name: what it pins is not proposed again.
+	Decline(ctx context.Context, repo string, number int, reason string) error
+	// Dashboard brings our issue to a title and a body, and makes it when number is 0 and there is none. One that a person
+	// closed stays closed: open is false then, and nothing is written.
+	Dashboard(ctx context.Context, repo string, number int, title, body string) (now int, open bool, err error)
+}
 
 // LabelPrefix begins the labels that ask for something: "rebuilder:never".
 const LabelPrefix = "rebuilder:"
@@ -109,7 +131,7 @@ func Labelled(label string) (asked Asked, ok bool) {
 
 func (a Action) known() bool {
 	switch a {
-	case Rebase, Skip, Wait, TakeOver, Never, OpenNow:
+	case Rebase, Skip, Wait, TakeOver, Except, Never, OpenNow:
 		return true
 	}
 	return false

@@ -116,8 +116,13 @@ type PullRequest struct {
 	HeadCommit  string    `json:"head_commit"`
 	State       PullState `json:"state"`
 	MergeCommit string    `json:"merge_commit,omitempty"` // a hint only: newer API versions leave it out
-	// Human says that somebody else has committed to the branch; it was left alone.
-	Human bool `json:"human,omitempty"`
+	// Human says that somebody else has committed to the branch; it was left alone. Current says that it has what was
+	// proposed all the same.
+	Human   bool `json:"human,omitempty"`
+	Current bool `json:"-"`
+	// Outdated says why an open one cannot be merged as it is: "conflicts with main", "is behind main, which has to be in
+	// it". Empty: it can, or that is not known yet.
+	Outdated string `json:"outdated,omitempty"`
 	// Never says that a person wants no proposal for this line, now and later.
 	Never bool `json:"never,omitempty"`
 	Draft bool `json:"draft,omitempty"`

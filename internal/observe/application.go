@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -77,6 +78,10 @@ func (o *Observer) describe(ctx context.Context, known names, a catalog.Applicat
 		if !ok {
 			continue
 		}
+		if image.base && neverTold(a, image.name) {
+			f.Strays = append(f.Strays, image.name+", of which it is never told (proposals.never in the catalog)")
+			continue
+		}
 		pinned, _ := v1.NewHash(r.digest) // a malformed digest pins nothing that exists
 		to := &f.Upstreams
 		if image.base {
@@ -91,8 +96,14 @@ func (o *Observer) describe(ctx context.Context, known names, a catalog.Applicat
 		if f.Pins, err = o.pins(ctx, known, a, commit); err != nil {
 			f.Problem = err.Error()
 		}
+		f.Pins = slices.DeleteFunc(f.Pins, func(r plan.Reference) bool { return neverTold(a, r.Base) })
 	}
 	return f
+}
+
+// neverTold says that the catalog keeps a base from an application.
+func neverTold(a catalog.Application, base string) bool {
+	return slices.Contains(a.Proposals.Never, base)
 }
 
 // Application looks at one image of an application now; rollouts use it.

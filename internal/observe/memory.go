@@ -176,18 +176,44 @@ func (l *looking) told(ctx context.Context) error {
 		if a.Attempt, err = l.attempt(ctx, plan.TellKey(a.Application, wants[a.Application])); err != nil {
 			return err
 		}
-		p, ok := last[a.Application]
-		if a.Attempt != nil && time.UnixMilli(p.OpenedAt).After(a.Attempt.At) && maps.Equal(p.Wants, wants[a.Application]) {
+		if since, what := opened(last[a.Application]); a.Attempt != nil && since.After(a.Attempt.At) && maps.Equal(what, wants[a.Application]) {
 			a.Attempt = nil // it was told since
 		}
-		l.facts.Applications[name] = a
-		if !ok || p.State != store.ProposalOpen && p.State != store.ProposalMerged && p.State != store.ProposalClosed {
-			continue
-		}
-		a.Told = &plan.Told{Rollout: p.Rollout, State: string(p.State), Number: p.Number, URL: p.URL, Since: time.UnixMilli(p.OpenedAt), Reason: p.Reason, Wants: p.Wants}
+		a.Told = toldBy(last[a.Application])
 		l.facts.Applications[name] = a
 	}
 	return nil
+}
+
+// opened is when the proposals of one rollout were made, and of what all of them are.
+func opened(all []store.Proposal) (since time.Time, wants map[string]string) {
+	wants = map[string]string{}
+	for _, p := range all {
+		if at := time.UnixMilli(p.OpenedAt); at.After(since) {
+			since = at
+		}
+		maps.Copy(wants, p.Wants)
+	}
+	return since, wants
+}
+
+// toldBy is what the proposals of one rollout told an application, together: nil when none of them waits for something or was
+// refused by a person.
+func toldBy(all []store.Proposal) *plan.Told {
+	var out *plan.Told
+	wants := map[string]string{}
+	for _, p := range all {
+		switch p.State {
+		case store.ProposalOpen, store.ProposalMerged, store.ProposalClosed:
+			if out == nil {
+				out = &plan.Told{Rollout: p.Rollout, State: string(p.State), Number: p.Number, URL: p.URL, Since: time.UnixMilli(p.OpenedAt), Reason: p.Reason, Wants: wants}
+			}
+			maps.Copy(wants, p.Wants)
+		case store.ProposalBuilt:
+			maps.Copy(wants, p.Wants)
+		}
+	}
+	return out
 }
 
 // Base looks at what a build of one base stands on now; rollouts use it. Every parent must be there.

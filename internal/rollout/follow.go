@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"rebuilder/internal/catalog"
@@ -16,12 +17,11 @@ import (
 // Follow looks what has become of those who were told: merged, closed, built, proven. It only reads the world and writes
 // the store, and changes nothing when nothing has changed; what people asked for and was cut off is finished first. One proposal that cannot be followed does not stop the others.
 func (r *Runner) Follow(ctx context.Context, f plan.Facts) error {
-	unfinished := r.Finish(ctx)
+	errs := []error{r.Finish(ctx), r.controls(ctx)}
 	live, err := store.LiveProposals(ctx, r.store.Q())
 	if err != nil {
 		return err
 	}
-	errs := []error{unfinished}
 	for _, p := range live {
 		if p.State == store.ProposalPlanned {
 			continue // its workflow is at it
@@ -30,13 +30,13 @@ func (r *Runner) Follow(ctx context.Context, f plan.Facts) error {
 			errs = append(errs, fmt.Errorf("follow %s: %w", p.Key, err))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, r.withdraw(ctx, f))...)
 }
 
 func (r *Runner) follow(ctx context.Context, p store.Proposal, f plan.Facts) error {
 	app := r.byName(p.Application)
 	if app == nil {
-		return r.finish(ctx, p, store.ProposalSuperseded, "no longer in the catalog", nil)
+		return r.finish(ctx, p, store.ProposalSuperseded, "no longer in the catalog", nil, f)
 	}
 	wasMerged := p.State == store.ProposalMerged
 	if p.Number > 0 && !wasMerged && r.forge != nil {
@@ -46,6 +46,9 @@ func (r *Runner) follow(ctx context.Context, p store.Proposal, f plan.Facts) err
 		}
 		switch pr.State {
 		case notify.Open:
+			if again, err := r.outdated(ctx, p, pr, f); again || err != nil {
+				return err
+			}
 			r.autoMerge(ctx, app, p, pr)
 			if err := r.checked(ctx, app, p, pr); err != nil {
 				return err
@@ -56,21 +59,21 @@ func (r *Runner) follow(ctx context.Context, p store.Proposal, f plan.Facts) err
 				return err
 			}
 		case notify.Closed:
-			return r.finish(ctx, p, store.ProposalClosed, fmt.Sprintf("pull request #%d was closed without merging: this digest is not proposed again", p.Number), nil)
+			return r.finish(ctx, p, store.ProposalClosed, fmt.Sprintf("pull request #%d was closed without merging: this digest is not proposed again", p.Number), nil, f)
 		}
 	}
 	if reason := moot(app, p, f); reason != "" {
-		return r.finish(ctx, p, store.ProposalSuperseded, reason, nil)
+		return r.finish(ctx, p, store.ProposalSuperseded, reason, nil, f)
 	}
 	there, err := r.arrivals(ctx, app, p, f)
 	if err != nil {
 		return err
 	}
-	if len(there) == len(app.Images) {
-		return r.finish(ctx, p, store.ProposalBuilt, there[app.Images[0].Name].Reason, there)
+	if reason, all := arrived(app, p, there, f); all {
+		return r.finish(ctx, p, store.ProposalBuilt, reason, there, f)
 	}
 	if reason := takenBack(app, p, f); wasMerged && reason != "" {
-		return r.finish(ctx, p, store.ProposalClosed, reason, nil)
+		return r.finish(ctx, p, store.ProposalClosed, reason, nil, f)
 	}
 	return r.partly(ctx, p, there, f)
 }
@@ -145,6 +148,53 @@ func unbuilt(a plan.Application) string {
 		return byFiles
 	}
 	return byNone
+}
+
+// arrived says that all images that name a base of the proposal are as it wants them.
+func arrived(app *catalog.Application, p store.Proposal, there map[string]arrival, f plan.Facts) (reason string, all bool) {
+	for _, i := range app.Images {
+		a, ok := there[i.Name]
+		if !ok && concerns(f, i.Name, p.Wants) {
+			return "", false
+		}
+		if ok && reason == "" {
+			reason = a.Reason
+		}
+	}
+	return reason, len(there) > 0
+}
+
+// concerns says that an image names one of the bases, as far as is known.
+func concerns(f plan.Facts, image string, wants map[string]string) bool {
+	a, ok := f.Applications[image]
+	if !ok || a.Problem != "" || a.Unknown != "" {
+		return true
+	}
+	return slices.ContainsFunc(a.Named(), func(ref plan.Reference) bool { return wants[ref.Base] != "" })
+}
+
+// outdated has a pull request made again that cannot be merged any more because its branch has moved.
+func (r *Runner) outdated(ctx context.Context, p store.Proposal, pr notify.PullRequest, f plan.Facts) (again bool, err error) {
+	app := r.byName(p.Application)
+	tip := f.Applications[app.Images[0].Name].Commit
+	if pr.Outdated == "" || pr.Human || tip == "" || tip == p.BaseCommit {
+		return false, nil
+	}
+	reason := fmt.Sprintf("pull request #%d %s: it is made again; its turn comes next", p.Number, pr.Outdated)
+	defer r.cfg.Changed()
+	return true, r.store.Tx(ctx, func(ctx context.Context, q store.Querier) error {
+		if _, err := store.LockRollout(ctx, q, p.Rollout); err != nil {
+			return err
+		}
+		if now, _, err := store.GetProposal(ctx, q, p.Key); err != nil || now.State != store.ProposalOpen {
+			return err
+		}
+		p.State = store.ProposalPlanned
+		if err := store.SaveProposal(ctx, q, p); err != nil {
+			return err
+		}
+		return r.another(ctx, q, p, store.Move{Reason: reason, At: r.cfg.Now().UnixMilli(), Rule: "outdated"})
+	})
 }
 
 // copied says whether an image that also, or only, takes files from wanted bases has arrived: when it is a new one. It is
@@ -271,19 +321,52 @@ func (r *Runner) partly(ctx context.Context, p store.Proposal, there map[string]
 	})
 }
 
-// finish ends a proposal and all its nodes, in one transaction: those that are there as done, the others as skipped.
-func (r *Runner) finish(ctx context.Context, p store.Proposal, state store.ProposalState, reason string, there map[string]arrival) error {
+// finish ends a proposal and its nodes, in one transaction: those that are there as done, the others as skipped. Nodes that
+// another proposal of the application is not done with go on.
+func (r *Runner) finish(ctx context.Context, p store.Proposal, state store.ProposalState, reason string, there map[string]arrival, f plan.Facts) error {
 	p.State, p.Reason, p.EndedAt = state, reason, r.cfg.Now().UnixMilli()
 	if state == store.ProposalBuilt {
 		p.BuiltAt = p.EndedAt
 	}
+	others, err := r.others(ctx, p)
+	if err != nil {
+		return err
+	}
 	return r.eachNode(ctx, p, func(q store.Querier, n store.Node) error {
 		a, ok := there[n.Image]
+		if len(others) > 0 && (concerns(f, n.Image, others) || !concerns(f, n.Image, p.Wants)) {
+			return r.remembered(ctx, q, n, a)
+		}
 		if !ok {
 			return r.ended(ctx, q, p, n, store.Skipped, arrival{Reason: reason})
 		}
+		if n.Detail.Proven && !a.Proven {
+			a.Proven, a.Reason = true, byLayers
+		}
 		return r.ended(ctx, q, p, n, store.Done, a)
 	})
+}
+
+// remembered notes on a node that goes on that its layers prove a part of what it waits for.
+func (r *Runner) remembered(ctx context.Context, q store.Querier, n store.Node, a arrival) error {
+	if !a.Proven || n.Detail.Proven {
+		return nil
+	}
+	_, err := store.MoveNode(ctx, q, store.Move{Rollout: n.Rollout, Image: n.Image, To: n.State, Reason: n.Reason, Who: n.Who, Next: n.Next, At: r.cfg.Now().UnixMilli(), Rule: "follow",
+		Detail: func(d *store.NodeDetail) { d.Proven = true }})
+	return err
+}
+
+// others are the bases that the application's other proposals of the rollout still wait for.
+func (r *Runner) others(ctx context.Context, p store.Proposal) (map[string]string, error) {
+	all, err := store.Proposals(ctx, r.store.Q(), p.Rollout)
+	wants := map[string]string{}
+	for _, o := range all {
+		if o.Application == p.Application && o.Key != p.Key && (o.State == store.ProposalOpen || o.State == store.ProposalMerged) {
+			maps.Copy(wants, o.Wants)
+		}
+	}
+	return wants, err
 }
 
 // ended ends a node with what it was told by: its workflow may not have written that down yet.
@@ -336,7 +419,8 @@ func (r *Runner) nodesOf(ctx context.Context, q store.Querier, p store.Proposal)
 	nodes, err := store.Nodes(ctx, q, p.Rollout)
 	return slices.DeleteFunc(nodes, func(n store.Node) bool {
 		ours := n.Detail.Key == p.Key || app != nil && slices.ContainsFunc(app.Images, func(i catalog.ApplicationImage) bool { return i.Name == n.Image })
-		return !ours || n.State != store.Telling
+		held := n.State == store.Waiting && n.Waiting == 0 && n.Detail.Key != "" // told before, and left alone for a while
+		return !ours || n.State != store.Telling && !held
 	}), err
 }
 

@@ -73,6 +73,22 @@ func (f *forge) ci(r *repository) {
 	}
 }
 
+// merged is the Dockerfile with the lines that a pull request changes; others may have changed since it was made.
+func (r *repository) merged(pr *pull) string {
+	var n int
+	_, _ = fmt.Sscan(pr.base, &n)
+	from, to, now := strings.Split(r.commits[n-1], "\n"), strings.Split(pr.file, "\n"), strings.Split(r.commits[len(r.commits)-1], "\n")
+	if len(from) != len(to) || len(from) != len(now) {
+		return pr.file
+	}
+	for i := range to {
+		if to[i] != from[i] {
+			now[i] = to[i]
+		}
+	}
+	return strings.Join(now, "\n")
+}
+
 // revert takes the last commit back.
 func (f *forge) revert(repo string) {
 	f.mu.Lock()
@@ -201,7 +217,7 @@ func (f *forge) merge() {
 		for _, pr := range r.pulls {
 			if pr.State == notify.Open {
 				pr.State = notify.Merged
-				r.commits = append(r.commits, pr.file)
+				r.commits = append(r.commits, r.merged(pr))
 				if pr.values != "" {
 					r.values = append(r.values, pr.values)
 				} else if n := len(r.values); n > 0 {

@@ -51,7 +51,7 @@ func (r *Runner) ownInputs(ctx context.Context, t Turn, b catalog.Base) (inputs,
 	if f != nil {
 		return inputs{}, f
 	}
-	facts, err := r.applicationFacts(ctx, app)
+	facts, _, err := r.applicationFacts(ctx, app, t.Image)
 	if err != nil {
 		return inputs{}, err
 	}

@@ -279,7 +279,7 @@ func (r *Runner) letGo(ctx context.Context) error {
 	r.alarm.set(next.Sub(r.cfg.Now()), next.IsZero(), r.cfg.Changed)
 	names := applicationsOf(r.catalog())
 	for _, n := range s.nodes {
-		if n.State != store.Waiting || n.Waiting > 0 || heldBy(s.rollouts[n.Rollout], n.Tier) != nil {
+		if n.State != store.Waiting || n.Waiting > 0 || n.Detail.HeldUntil > r.cfg.Now().UnixMilli() || heldBy(s.rollouts[n.Rollout], n.Tier) != nil {
 			continue
 		}
 		if n.Kind == string(graph.Application) && !s.told[pace.Ref{Rollout: n.Rollout, Name: names.of(n.Image)}] {

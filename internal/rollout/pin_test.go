@@ -15,7 +15,8 @@ import (
 func TestWhatRunsIsPinnedAlong(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, storetest.SQLite(t))
-	l.write("catalog.toml", strings.Replace(l.read("catalog.toml"), `strategy = "pull-request"`, `files = ["values.yaml"]`, 1))
+	l.write("catalog.toml", strings.Replace(l.read("catalog.toml"), `strategy = "pull-request"`, `files = ["values.yaml"]
+proposals = { one_per_repository = true }`, 1))
 	l.settle()
 	from := fmt.Sprintf("FROM %s/base/python:stable\n", l.host)
 	l.forge.add("acme/batch", from, "apps/batch:main")

@@ -353,7 +353,7 @@ func (r *Runner) Withdraw(ctx context.Context) (taken int, err error) {
 		if !ok {
 			continue
 		}
-		did, err := r.takeBack(ctx, p.Key, z)
+		did, err := r.takeBack(ctx, p, z)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("withdraw from %s: %w", p.Repository, err))
 		}
@@ -377,7 +377,8 @@ func unwanted(p store.Proposal, all []store.Quarantine) (store.Quarantine, bool)
 }
 
 // takeBack closes one pull request and ends its proposal, while nobody else is at it.
-func (r *Runner) takeBack(ctx context.Context, key string, z store.Quarantine) (bool, error) {
+func (r *Runner) takeBack(ctx context.Context, p store.Proposal, z store.Quarantine) (bool, error) {
+	key := "tell " + p.Rollout + " " + p.Application
 	unlock := r.telling.lock(key)
 	defer unlock()
 	claim, err := r.store.Claim(ctx, key)
@@ -385,7 +386,7 @@ func (r *Runner) takeBack(ctx context.Context, key string, z store.Quarantine) (
 		return false, err
 	}
 	defer claim.Release()
-	p, found, err := store.GetProposal(ctx, r.store.Q(), key)
+	p, found, err := store.GetProposal(ctx, r.store.Q(), p.Key)
 	if _, still := unwanted(p, []store.Quarantine{z}); err != nil || !found || !still {
 		return false, err
 	}
@@ -412,7 +413,7 @@ func (r *Runner) findProposed(ctx context.Context, p *store.Proposal) error {
 	if p.Number > 0 || p.BaseCommit == "" || r.forge == nil {
 		return nil
 	}
-	pr, err := r.forge.Proposed(ctx, notify.Proposal{Key: p.Repository + " " + p.Branch, Repo: p.Repository, Branch: p.Branch, Slug: slug(p.Wants), Base: p.BaseCommit})
+	pr, err := r.forge.Proposed(ctx, known(*p))
 	if errors.Is(err, notify.ErrNotFound) {
 		return nil
 	}

@@ -214,6 +214,7 @@ func published(p *plan.Plan) (at int64) {
 }
 
 // supersede ends what older rollouts still wait for at the applications of this one, and what they have not begun there.
+// Their pull requests stay: this one updates those that it names, too, and the others are withdrawn.
 func (r *Runner) supersede(ctx context.Context, q store.Querier, id string, p *plan.Plan, now int64) error {
 	live, err := store.LiveNodes(ctx, q)
 	if err != nil {
@@ -227,13 +228,8 @@ func (r *Runner) supersede(ctx context.Context, q store.Querier, id string, p *p
 		if _, err := store.MoveNode(ctx, q, store.Move{Rollout: n.Rollout, Image: n.Image, To: store.Skipped, Reason: reason, At: now, Rule: "newest first"}); err != nil {
 			return err
 		}
-		if pr, found, err := store.GetProposal(ctx, q, n.Detail.Key); err != nil {
+		if err := r.supersedeProposals(ctx, q, n, reason, now); err != nil {
 			return err
-		} else if found {
-			pr.State, pr.Reason, pr.EndedAt = store.ProposalSuperseded, reason, now
-			if err := store.SaveProposal(ctx, q, pr); err != nil {
-				return err
-			}
 		}
 		if err := store.Finish(ctx, q, n.Rollout, now); err != nil {
 			return err
@@ -245,6 +241,42 @@ func (r *Runner) supersede(ctx context.Context, q store.Querier, id string, p *p
 // held says that an application waits for its turn only.
 func held(n store.Node) bool {
 	return n.Kind == string(graph.Application) && n.State == store.Waiting && n.Waiting == 0
+}
+
+// supersedeProposals ends all that a node's application was told in its rollout.
+func (r *Runner) supersedeProposals(ctx context.Context, q store.Querier, n store.Node, reason string, now int64) error {
+	all, err := store.Proposals(ctx, q, n.Rollout)
+	if err != nil {
+		return err
+	}
+	app := ""
+	for _, p := range all {
+		if p.Key == n.Detail.Key {
+			app = p.Application
+		}
+	}
+	if app == "" {
+		return nil
+	}
+	return endProposals(ctx, q, n.Rollout, app, reason, now)
+}
+
+// endProposals ends what an application was told in a rollout and what has not come to an end.
+func endProposals(ctx context.Context, q store.Querier, rollout, app, reason string, now int64) error {
+	all, err := store.Proposals(ctx, q, rollout)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		if p.Application != app || p.EndedAt > 0 {
+			continue
+		}
+		p.State, p.Reason, p.EndedAt = store.ProposalSuperseded, reason, now
+		if err := store.SaveProposal(ctx, q, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Resume starts every image that waits for nobody, that may go by order and pace, and has no workflow yet. It is safe to

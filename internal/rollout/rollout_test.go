@@ -252,7 +252,7 @@ func TestMergedWhileTheDaemonIsDown(t *testing.T) {
 	l.settle()
 	l.right()
 	ps, err := store.LastProposals(context.Background(), l.store.Q())
-	if p := ps["web"]; err != nil || p.Number != 1 || p.MergedAt == 0 {
+	if p := ps["web"]; err != nil || len(p) != 1 || p[0].Number != 1 || p[0].MergedAt == 0 {
 		t.Errorf("it is not known which pull request did it: %+v (%v)", p, err)
 	}
 }
@@ -269,7 +269,7 @@ func TestAChangeThatWasTakenBackIsNotProposedAgain(t *testing.T) {
 			if when == "followed" {
 				l.until(func() bool {
 					p, err := store.LastProposals(context.Background(), l.store.Q())
-					return err == nil && p["web"].State == store.ProposalMerged
+					return err == nil && len(p["web"]) == 1 && p["web"][0].State == store.ProposalMerged
 				})
 			}
 			l.forge.revert("acme/web")

@@ -24,9 +24,10 @@ type answer[T any] struct {
 
 // failure is why an image could not go on.
 type failure struct {
-	State  store.NodeState // failed, blocked, not-taken, unchanged, skipped
+	State  store.NodeState // failed, blocked, not-taken, unchanged, skipped; waiting: it gets another turn at Next
 	Reason string
 	Who    string
+	Next   int64
 	// Gate is what a candidate did not pass, and Digest the candidate: it need not be built again to be asked again.
 	Gate, Digest string
 }

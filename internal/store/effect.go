@@ -76,6 +76,12 @@ func (l Ledger) Effects(ctx context.Context, f EffectFilter) ([]Effect, error) {
 		ORDER BY started_at DESC, key LIMIT $4`, f.Kind, f.Object, f.Open, limit(f.Limit))
 }
 
+// EffectTimes returns when the effects of a kind on an object were begun after a moment, the oldest first.
+func EffectTimes(ctx context.Context, q Querier, kind, object string, after int64) ([]int64, error) {
+	return Collect(ctx, q, func(row interface{ Scan(...any) error }) (at int64, err error) { return at, row.Scan(&at) },
+		`SELECT started_at FROM effect WHERE kind=$1 AND object=$2 AND started_at>$3 ORDER BY started_at`, kind, object, after)
+}
+
 const effectColumns = `key, kind, object, started_at, done_at, result`
 
 func scanEffect(row interface{ Scan(...any) error }) (e Effect, err error) {

@@ -83,14 +83,18 @@ type Proposal struct {
 	MergedAt    int64             `json:"merged_at,omitempty"`
 	BuiltAt     int64             `json:"built_at,omitempty"`
 	EndedAt     int64             `json:"ended_at,omitempty"`
+	// Line is what the forge knows it by: repository, branch and base line, or repository and branch for all of them.
+	Line string `json:"line,omitempty"`
+	// WithdrawnAt is when its pull request was closed because nobody wants it any more.
+	WithdrawnAt int64 `json:"withdrawn_at,omitempty"`
 }
 
-const proposalColumns = `key, rollout, application, repository, branch, strategy, state, number, url, head, base_commit, wants, reason, created_at, opened_at, merged_at, built_at, ended_at`
+const proposalColumns = `key, rollout, application, repository, branch, strategy, state, number, url, head, base_commit, wants, reason, created_at, opened_at, merged_at, built_at, ended_at, line, withdrawn_at`
 
 func scanProposal(row interface{ Scan(...any) error }) (p Proposal, err error) {
 	var wants string
 	if err := row.Scan(&p.Key, &p.Rollout, &p.Application, &p.Repository, &p.Branch, &p.Strategy, &p.State, &p.Number, &p.URL, &p.Head, &p.BaseCommit,
-		&wants, &p.Reason, &p.CreatedAt, &p.OpenedAt, &p.MergedAt, &p.BuiltAt, &p.EndedAt); err != nil {
+		&wants, &p.Reason, &p.CreatedAt, &p.OpenedAt, &p.MergedAt, &p.BuiltAt, &p.EndedAt, &p.Line, &p.WithdrawnAt); err != nil {
 		return p, err
 	}
 	return p, json.Unmarshal([]byte(wants), &p.Wants)
@@ -102,11 +106,12 @@ func SaveProposal(ctx context.Context, q Querier, p Proposal) error {
 	if err != nil {
 		return err
 	}
-	_, err = q.Exec(ctx, `INSERT INTO proposal(`+proposalColumns+`) VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18)
+	_, err = q.Exec(ctx, `INSERT INTO proposal(`+proposalColumns+`) VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20)
 		ON CONFLICT(key) DO UPDATE SET state=excluded.state, number=excluded.number, url=excluded.url, head=excluded.head, base_commit=excluded.base_commit,
-		wants=excluded.wants, reason=excluded.reason, opened_at=excluded.opened_at, merged_at=excluded.merged_at, built_at=excluded.built_at, ended_at=excluded.ended_at`,
+		wants=excluded.wants, reason=excluded.reason, opened_at=excluded.opened_at, merged_at=excluded.merged_at, built_at=excluded.built_at, ended_at=excluded.ended_at,
+		line=excluded.line, withdrawn_at=excluded.withdrawn_at`,
 		p.Key, p.Rollout, p.Application, p.Repository, p.Branch, p.Strategy, p.State, p.Number, p.URL, p.Head, p.BaseCommit, string(wants), bounded(p.Reason),
-		p.CreatedAt, p.OpenedAt, p.MergedAt, p.BuiltAt, p.EndedAt)
+		p.CreatedAt, p.OpenedAt, p.MergedAt, p.BuiltAt, p.EndedAt, p.Line, p.WithdrawnAt)
 	return err
 }
 
@@ -124,20 +129,39 @@ func LiveProposals(ctx context.Context, q Querier) ([]Proposal, error) {
 	return Collect(ctx, q, scanProposal, `SELECT `+proposalColumns+` FROM proposal WHERE state IN ('planned','open','merged') ORDER BY created_at, key`)
 }
 
+// Abandoned returns proposals that ended before their pull request did, newest first: nobody waits for it any more, as no
+// other proposal that is live, or was closed by a person, has the same one.
+func Abandoned(ctx context.Context, q Querier) ([]Proposal, error) {
+	return Collect(ctx, q, scanProposal, `SELECT `+proposalColumns+` FROM proposal p WHERE state IN ('superseded','built') AND number>0 AND merged_at=0 AND withdrawn_at=0
+		AND NOT EXISTS (SELECT 1 FROM proposal o WHERE o.repository=p.repository AND o.number=p.number AND o.key<>p.key AND (o.state IN ('planned','open','merged','closed') OR o.created_at>p.created_at))
+		ORDER BY created_at DESC, key`)
+}
+
+// OpenProposal returns the live proposal that a pull request belongs to; found is false when there is none.
+func OpenProposal(ctx context.Context, q Querier, repository string, number int) (p Proposal, found bool, err error) {
+	p, err = scanProposal(q.QueryRow(ctx, `SELECT `+proposalColumns+` FROM proposal WHERE lower(repository)=lower($1) AND number=$2 AND state IN ('planned','open')
+		ORDER BY created_at DESC LIMIT 1`, repository, number))
+	if errors.Is(err, ErrNoRows) {
+		return p, false, nil
+	}
+	return p, err == nil, err
+}
+
 // Proposals returns those of one rollout.
 func Proposals(ctx context.Context, q Querier, rollout string) ([]Proposal, error) {
 	return Collect(ctx, q, scanProposal, `SELECT `+proposalColumns+` FROM proposal WHERE rollout=$1 ORDER BY created_at, key`, rollout)
 }
 
-// LastProposals returns the newest proposal of each application, by application.
-func LastProposals(ctx context.Context, q Querier) (map[string]Proposal, error) {
-	all, err := Collect(ctx, q, scanProposal, `SELECT `+proposalColumns+` FROM proposal p WHERE created_at=(SELECT max(created_at) FROM proposal WHERE application=p.application) ORDER BY key`)
+// LastProposals returns the proposals of each application's newest rollout that told it, by application, the oldest first.
+func LastProposals(ctx context.Context, q Querier) (map[string][]Proposal, error) {
+	all, err := Collect(ctx, q, scanProposal, `SELECT `+proposalColumns+` FROM proposal p
+		WHERE rollout=(SELECT rollout FROM proposal WHERE application=p.application ORDER BY created_at DESC, key DESC LIMIT 1) ORDER BY created_at, key`)
 	if err != nil {
 		return nil, err
 	}
-	last := map[string]Proposal{}
+	last := map[string][]Proposal{}
 	for _, p := range all {
-		last[p.Application] = p
+		last[p.Application] = append(last[p.Application], p)
 	}
 	return last, nil
 }

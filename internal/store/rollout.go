@@ -55,7 +55,9 @@ type NodeDetail struct {
 	URL     string    `json:"url,omitempty"`     // pull request
 	Number  int       `json:"number,omitempty"`
 	ReadyAt int64     `json:"ready_at,omitempty"` // when its last parent was finished
-	Chain   int64     `json:"chain_ms,omitempty"` // about how long it and what waits for it take
+	// HeldUntil is until when it is left alone although its turn has come: a cool-down, a person's wish.
+	HeldUntil int64 `json:"held_until,omitempty"`
+	Chain     int64 `json:"chain_ms,omitempty"` // about how long it and what waits for it take
 	Evidence
 }
 

@@ -176,18 +176,18 @@ func TestTheNewestProposalOfAnApplication(t *testing.T) {
 	storetest.Both(t, func(t *testing.T, st *store.Store) {
 		ctx := context.Background()
 		tree(t, st)
-		for i, key := range []string{"a", "b"} {
-			p := store.Proposal{Key: key, Rollout: "r-1", Application: "app", Strategy: "pull-request", State: store.ProposalOpen, Wants: map[string]string{"x": key}, CreatedAt: int64(i + 1)}
+		for i, key := range []string{"a", "b", "c"} { // the last two are of one rollout
+			p := store.Proposal{Key: key, Rollout: fmt.Sprintf("r-%d", min(i, 1)), Application: "app", Strategy: "pull-request", State: store.ProposalOpen, Wants: map[string]string{"x": key}, CreatedAt: int64(i + 1)}
 			if err := store.SaveProposal(ctx, st.Q(), p); err != nil {
 				t.Fatal(err)
 			}
 		}
 		last, err := store.LastProposals(ctx, st.Q())
-		if err != nil || last["app"].Key != "b" || last["app"].Wants["x"] != "b" {
+		if err != nil || len(last["app"]) != 2 || last["app"][0].Key != "b" || last["app"][1].Wants["x"] != "c" {
 			t.Errorf("%+v, %v", last, err)
 		}
 		live, err := store.LiveProposals(ctx, st.Q())
-		if err != nil || len(live) != 2 {
+		if err != nil || len(live) != 3 {
 			t.Errorf("%d live, %v", len(live), err)
 		}
 	})

@@ -203,6 +203,7 @@ func (c *Client) PullRequest(ctx context.Context, repo string, number int) (noti
 		return notify.PullRequest{}, explain(what, err)
 	}
 	out := pullRequest(t, pr)
+	out.Outdated = outdated(pr)
 	mark, ok := findMarker(pr.GetBody())
 	if out.State != notify.Open || !ok || mark.Commit == out.HeadCommit {
 		return out, nil
@@ -214,55 +215,6 @@ func (c *Client) PullRequest(ctx context.Context, repo string, number int) (noti
 	mine, err := c.isOurs(ctx, head, pr, mark)
 	out.Human = !mine
 	return out, err
-}
-
-// ClosePullRequest implements notify.Forge. The reason is a comment, made once however often this is called.
-func (c *Client) ClosePullRequest(ctx context.Context, repo string, number int, reason string) error {
-	t, err := parseRepo(repo)
-	if err != nil {
-		return err
-	}
-	what := fmt.Sprintf("close pull request %s#%d", t, number)
-	return c.inTurn(ctx, t, what, func(ctx context.Context) error { return c.closePullRequest(ctx, t, number, what, reason) })
-}
-
-func (c *Client) closePullRequest(ctx context.Context, t target, number int, what, reason string) error {
-	pr, _, err := c.api.PullRequests.Get(ctx, t.owner, t.name, number)
-	if err != nil {
-		return explain(what, err)
-	}
-	if pr.GetState() != "open" {
-		return nil
-	}
-	if err := c.sayWhy(ctx, t, number, reason); err != nil {
-		return explain(what, err)
-	}
-	closed := "closed"
-	return explain(what, c.write(ctx, func() error {
-		_, _, err := c.api.PullRequests.Edit(ctx, t.owner, t.name, number, &github.PullRequest{State: &closed})
-		return err
-	}))
-}
-
-// closedMark ends the comment with the reason, so that a repeated call finds it.
-const closedMark = "<!-- rebuilder:closed -->"
-
-func (c *Client) sayWhy(ctx context.Context, t target, number int, reason string) error {
-	options := &github.IssueListCommentsOptions{ListOptions: github.ListOptions{PerPage: 100}}
-	said, _, err := c.api.Issues.ListComments(ctx, t.owner, t.name, number, options)
-	if err != nil {
-		return err
-	}
-	body := reason + "\n\n" + closedMark
-	for _, comment := range said {
-		if comment.GetBody() == body {
-			return nil
-		}
-	}
-	return c.write(ctx, func() error {
-		_, _, err := c.api.Issues.CreateComment(ctx, t.owner, t.name, number, &github.IssueComment{Body: &body})
-		return err
-	})
 }
 
 // maxPayload is what a dispatch may carry beside its key; GitHub allows ten members.
@@ -314,7 +266,7 @@ func (c *Client) dispatch(ctx context.Context, t target, d notify.Dispatch, payl
 func pullRequest(t target, pr *github.PullRequest) notify.PullRequest {
 	out := notify.PullRequest{
 		Repo: t.String(), Number: pr.GetNumber(), URL: pr.GetHTMLURL(), Head: pr.GetHead().GetRef(),
-		HeadCommit: pr.GetHead().GetSHA(), State: notify.Open,
+		HeadCommit: pr.GetHead().GetSHA(), State: notify.Open, Draft: pr.GetDraft(), Never: hasLabel(pr, neverLabel),
 	}
 	switch {
 	case pr.GetMerged() || pr.MergedAt != nil:

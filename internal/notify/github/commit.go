@@ -156,6 +156,7 @@ func (j *job) put(ctx context.Context, branch string, one change) (string, error
 		return err
 	})
 	if err == nil {
+		j.pushes++
 		return made.Commit.GetSHA(), nil
 	}
 	err = fmt.Errorf("commit %s: %w", one.path, err)
@@ -170,6 +171,7 @@ func (j *job) put(ctx context.Context, branch string, one change) (string, error
 	if lookErr != nil || proposalOf(there.GetMessage()) != j.digest {
 		return "", err
 	}
+	j.pushes++
 	return head, nil
 }
 
@@ -286,6 +288,7 @@ func (j *job) makeRef(ctx context.Context, branch, commit string) error {
 		return err
 	})
 	if j.pushed(ctx, branch, commit, err) {
+		j.pushes++
 		return nil
 	}
 	return wrapRef("create", branch, err)
@@ -314,6 +317,7 @@ func (j *job) replace(ctx context.Context, branch, seen string) (string, error) 
 	if err != nil && !j.pushed(ctx, branch, commit, err) {
 		return "", wrapRef("update", branch, err)
 	}
+	j.pushes++
 	return commit, nil
 }
 

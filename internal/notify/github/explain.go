@@ -24,6 +24,11 @@ func explain(what string, err error) error {
 	if err == nil {
 		return nil
 	}
+	var held *notify.Held
+	var refused *notify.Refused
+	if errors.As(err, &held) || errors.As(err, &refused) {
+		return err
+	}
 	if errors.As(err, &known) || errors.Is(err, notify.ErrNotFound) {
 		return fmt.Errorf("%s: %w", what, err)
 	}
@@ -37,11 +42,23 @@ func explain(what string, err error) error {
 		case http.StatusUnauthorized:
 			return fmt.Errorf("%s: the forge refuses the token (expired, revoked, or for another host?): %w", what, err)
 		case http.StatusForbidden:
-			const hint = "does the token have write access to contents and pull requests, is the repository archived?"
-			return fmt.Errorf("%s: the forge forbids it (%s): %w", what, hint, err)
+			return fmt.Errorf("%s: %w", what, forbidden(answer))
 		}
 	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// forbidden says what a 403 that is no rate limit asks of whom.
+func forbidden(answer *github.ErrorResponse) *notify.Refused {
+	said := strings.ToLower(answer.Message)
+	switch {
+	case strings.Contains(said, "archived"):
+		return &notify.Refused{Reason: "the repository is archived and takes no changes", Who: "its owner", Cause: answer}
+	case strings.Contains(said, "disabled"), strings.Contains(said, "access blocked"):
+		return &notify.Refused{Reason: "the repository is disabled and takes no changes", Who: "its owner", Cause: answer}
+	}
+	const hint = "does the token have write access to contents and pull requests, is the repository archived?"
+	return &notify.Refused{Reason: fmt.Sprintf("the forge forbids it (%s): %v", hint, answer), Who: "who keeps the forge's token", Cause: answer}
 }
 
 // limitedUntil recognises the rate limits, also those that go-github v57 does not: 429, and a 403 with Retry-After.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
+	"reflect"
 	"strings"
 
 	"rebuilder/internal/notify"
@@ -27,15 +29,44 @@ func (c *Client) Propose(ctx context.Context, p notify.Proposal) (notify.PullReq
 	}
 	var pr notify.PullRequest
 	err = c.inTurn(ctx, t, "propose "+p.Key, func(ctx context.Context) (err error) {
-		j := &job{c: c, t: t, p: p, digest: digest(p)}
+		j := &job{c: c, t: t, p: p, digest: digest(p), change: changeDigest(p), pins: pinsDigest(p)}
+		if err := j.there(ctx); err != nil {
+			return err
+		}
 		pr, err = j.run(ctx)
-		pr.Wrote = j.wrote
+		pr.Wrote, pr.Pushed, pr.Notes = j.wrote, j.pushes > 0, j.notes
 		return err
 	})
 	if err != nil {
 		return notify.PullRequest{}, explain("propose to "+t.String(), err)
 	}
 	return pr, nil
+}
+
+// there looks at the repository before anything is done to it: one that was renamed is gone on with by its new name, since
+// pull requests are not found by their branch's old owner, and one that takes no changes is left in peace.
+func (j *job) there(ctx context.Context) error {
+	repo, _, err := j.c.api.Repositories.Get(ctx, j.t.owner, j.t.name)
+	if err != nil {
+		return err
+	}
+	why := ""
+	switch {
+	case repo.GetArchived():
+		why = "is archived"
+	case repo.GetDisabled():
+		why = "is disabled"
+	}
+	if why != "" {
+		return &notify.Refused{Reason: fmt.Sprintf("%s %s and takes no changes: remove it from the catalog, or take that back", j.t, why), Who: "owner of " + j.t.String()}
+	}
+	now, err := parseRepo(repo.GetFullName())
+	if err != nil || strings.EqualFold(now.String(), j.t.String()) {
+		return err
+	}
+	j.note("%s is called %s now: change it in the catalog", j.t, now)
+	j.t = now
+	return nil
 }
 
 // Proposed implements notify.Forge.
@@ -96,9 +127,14 @@ type job struct {
 	c        *Client
 	t        target
 	p        notify.Proposal
-	digest   string
+	digest   string // of the files,
+	change   string // of what changes in them,
+	pins     string // and of what is pinned
 	declined []declined
+	asked    string
+	notes    []string
 	wrote    int
+	pushes   int
 }
 
 // generation is one of a key's branches and the pull requests from it. Closed ones are only looked for when none is
@@ -149,17 +185,46 @@ func (j *job) at(ctx context.Context, g generation) (notify.PullRequest, error) 
 		return j.create(ctx, g)
 	}
 	for _, pr := range g.closed {
-		if mark, ok := findMarker(pr.GetBody()); ok && mark.Proposal == j.digest {
+		if j.answeredBy(pr) {
 			return pullRequest(j.t, pr), nil
 		}
 	}
 	j.remember(g.closed)
 	for _, no := range j.declined {
-		if no.Proposal == j.digest {
+		if no.Pins == j.pins {
 			return j.c.PullRequest(ctx, j.t.String(), no.Number)
 		}
 	}
+	if err := j.tooSoon(g.closed[0]); err != nil {
+		return notify.PullRequest{}, err
+	}
 	return notify.PullRequest{}, errNext
+}
+
+// answeredBy says that a pull request that is over is the answer to the proposal: its very files were merged, a person closed
+// what pins the same, or wants none at all.
+func (j *job) answeredBy(pr *github.PullRequest) bool {
+	mark, ok := findMarker(pr.GetBody())
+	switch {
+	case pr.MergedAt != nil:
+		return ok && mark.Proposal == j.digest
+	case hasLabel(pr, neverLabel):
+		return true
+	}
+	return ok && !mark.Gone && mark.Pins == j.pins
+}
+
+// tooSoon says that a person closed the last one not long ago.
+func (j *job) tooSoon(last *github.PullRequest) error {
+	mark, _ := findMarker(last.GetBody())
+	until := last.GetClosedAt().Add(j.p.CoolDown)
+	if last.MergedAt != nil || mark.Gone || !until.After(j.c.cfg.Now()) {
+		return nil
+	}
+	return &notify.Held{
+		Until: until, Who: "owner of " + j.t.String(),
+		Reason: fmt.Sprintf("pull request #%d was closed on %s: the next digest is proposed after a cool-down", last.GetNumber(), last.GetClosedAt().UTC().Format("2 January")),
+	}
 }
 
 // remember collects what was closed unmerged, from the pull requests at hand and from what they remember.
@@ -169,8 +234,8 @@ func (j *job) remember(closed []*github.PullRequest) {
 		if !ok {
 			continue
 		}
-		if pr.MergedAt == nil {
-			j.declined = append(j.declined, declined{Proposal: mark.Proposal, Number: pr.GetNumber()})
+		if pr.MergedAt == nil && !mark.Gone {
+			j.declined = append(j.declined, declined{Pins: mark.Pins, Number: pr.GetNumber()})
 		}
 		j.declined = append(j.declined, mark.Declined...)
 	}
@@ -229,6 +294,9 @@ func (j *job) list(ctx context.Context, branch, state string) ([]*github.PullReq
 
 // create makes what is missing of commit, branch and pull request.
 func (j *job) create(ctx context.Context, g generation) (notify.PullRequest, error) {
+	if j.p.NoOpen != nil {
+		return notify.PullRequest{}, j.p.NoOpen
+	}
 	commit, err := j.branch(ctx, g.branch)
 	if errors.Is(err, errNothing) {
 		return notify.PullRequest{Repo: j.t.String(), State: notify.Merged}, nil
@@ -240,7 +308,8 @@ func (j *job) create(ctx context.Context, g generation) (notify.PullRequest, err
 	if err != nil {
 		return notify.PullRequest{}, err
 	}
-	if err := j.label(ctx, pr); err != nil {
+	mark, _ := findMarker(pr.GetBody())
+	if err := j.dress(ctx, pr, mark, commit); err != nil {
 		return notify.PullRequest{}, err
 	}
 	return pullRequest(j.t, pr), nil
@@ -250,6 +319,9 @@ func (j *job) create(ctx context.Context, g generation) (notify.PullRequest, err
 func (j *job) branch(ctx context.Context, branch string) (string, error) {
 	head, err := j.c.Head(ctx, j.t.String(), branch)
 	if errors.Is(err, notify.ErrNotFound) {
+		if j.p.NoPush != nil {
+			return "", j.p.NoPush
+		}
 		return j.first(ctx, branch)
 	}
 	if err != nil {
@@ -270,20 +342,25 @@ func (j *job) branch(ctx context.Context, branch string) (string, error) {
 		return j.resume(ctx, branch, head)
 	case proposalOf(there.GetCommit().GetMessage()) == j.digest:
 		return head, nil
+	case j.p.NoPush != nil:
+		return "", j.p.NoPush
 	}
 	return j.replace(ctx, branch, head)
 }
 
 // open makes the pull request. When the answer is lost, or says that there is one, it is looked up.
 func (j *job) open(ctx context.Context, g generation, commit string) (*github.PullRequest, error) {
-	body := bodyWith(j.p.Body, j.marker(commit))
-	var pr *github.PullRequest
-	err := j.write(ctx, func() (err error) {
-		pr, _, err = j.c.api.PullRequests.Create(ctx, j.t.owner, j.t.name, &github.NewPullRequest{
-			Title: &j.p.Title, Head: &g.branch, Base: &j.p.Branch, Body: &body,
-		})
-		return err
-	})
+	body := newBody(j.p.Body, j.marker(commit))
+	request := &github.NewPullRequest{Title: &j.p.Title, Head: &g.branch, Base: &j.p.Branch, Body: &body}
+	if j.p.Draft {
+		request.Draft = &j.p.Draft
+	}
+	pr, err := j.opened(ctx, request)
+	if j.p.Draft && status(err) == http.StatusUnprocessableEntity && says(err, "Draft pull requests are not supported") {
+		j.note("it should be a draft, which this repository does not have")
+		request.Draft = nil
+		pr, err = j.opened(ctx, request)
+	}
 	if !unsure(ctx, err) {
 		return pr, err
 	}
@@ -294,106 +371,22 @@ func (j *job) open(ctx context.Context, g generation, commit string) (*github.Pu
 	return made[0], nil
 }
 
+func (j *job) opened(ctx context.Context, request *github.NewPullRequest) (pr *github.PullRequest, err error) {
+	err = j.write(ctx, func() (err error) {
+		pr, _, err = j.c.api.PullRequests.Create(ctx, j.t.owner, j.t.name, request)
+		return err
+	})
+	return pr, err
+}
+
 func (j *job) marker(commit string) marker {
-	return marker{Proposal: j.digest, Commit: commit, Text: textDigest(j.p), Declined: j.declined}
+	return marker{
+		Proposal: j.digest, Pins: j.pins, Commit: commit, Text: textDigest(j.p), Title: hash(j.p.Title), Asked: j.asked, Declined: j.declined,
+	}
 }
 
-// update brings an open pull request to the proposal, unless somebody else works on it.
-func (j *job) update(ctx context.Context, g generation) (notify.PullRequest, error) {
-	pr := g.open
-	mark, _ := findMarker(pr.GetBody())
-	head, _, err := j.c.api.Repositories.GetCommit(ctx, j.t.owner, j.t.name, pr.GetHead().GetSHA(), nil)
-	if err != nil {
-		return notify.PullRequest{}, err
-	}
-	ours, err := j.c.isOurs(ctx, head, pr, mark)
-	if err != nil {
-		return notify.PullRequest{}, err
-	}
-	if !ours {
-		out := pullRequest(j.t, pr)
-		out.Human = true
-		return out, nil
-	}
-	commit, err := j.refresh(ctx, pr, head)
-	if err != nil {
-		return notify.PullRequest{}, err
-	}
-	j.declined = mark.Declined
-	if err := j.edit(ctx, pr, mark, commit); err != nil {
-		return notify.PullRequest{}, err
-	}
-	if err := j.label(ctx, pr); err != nil {
-		return notify.PullRequest{}, err
-	}
-	out := pullRequest(j.t, pr)
-	out.HeadCommit = commit
-	return out, nil
-}
-
-// refresh replaces our commit when the files changed, or when the old one no longer merges. A base that merely moved
-// is no reason: it would cost the repository a run of its CI, and its approvals.
-func (j *job) refresh(ctx context.Context, pr *github.PullRequest, head *github.RepositoryCommit) (string, error) {
-	same := proposalOf(head.GetCommit().GetMessage()) == j.digest
-	onBase := len(head.Parents) == 1 && head.Parents[0].GetSHA() == j.p.Base
-	if same && !onBase {
-		whole, _, err := j.c.api.PullRequests.Get(ctx, j.t.owner, j.t.name, pr.GetNumber())
-		if err != nil {
-			return "", err
-		}
-		same = whole.GetMergeableState() != "dirty"
-	}
-	if same {
-		return head.GetSHA(), nil
-	}
-	commit, err := j.replace(ctx, pr.GetHead().GetRef(), head.GetSHA())
-	if errors.Is(err, errNothing) { // the base has it by now; the pull request will show no difference
-		return head.GetSHA(), nil
-	}
-	return commit, err
-}
-
-// edit writes title and body when ours changed since we wrote them last, so that a person's edits stay until there is
-// something new to say.
-func (j *job) edit(ctx context.Context, pr *github.PullRequest, mark marker, commit string) error {
-	want := j.marker(commit)
-	if mark.Proposal == want.Proposal && mark.Commit == want.Commit && mark.Text == want.Text {
-		return nil
-	}
-	title, body := j.p.Title, bodyWith(j.p.Body, want)
-	if mark.Text == want.Text { // only the commit is another: keep the words that are there
-		title, body = pr.GetTitle(), markerPattern.ReplaceAllLiteralString(pr.GetBody(), want.String())
-	}
-	return j.write(ctx, func() error {
-		edit := &github.PullRequest{Title: &title, Body: &body}
-		_, _, err := j.c.api.PullRequests.Edit(ctx, j.t.owner, j.t.name, pr.GetNumber(), edit)
-		return err
-	})
-}
-
-// label adds the labels that are missing. It sends them as an object, as GitHub's description has it: go-github's own
-// call sends a bare list.
-func (j *job) label(ctx context.Context, pr *github.PullRequest) error {
-	have := map[string]bool{}
-	for _, label := range pr.Labels {
-		have[strings.ToLower(label.GetName())] = true
-	}
-	var missing []string
-	for _, name := range j.p.Labels {
-		if !have[strings.ToLower(name)] {
-			missing = append(missing, name)
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	path := fmt.Sprintf("repos/%s/%s/issues/%d/labels", j.t.owner, j.t.name, pr.GetNumber())
-	return j.write(ctx, func() error {
-		req, err := j.c.api.NewRequest("POST", path, map[string][]string{"labels": missing})
-		if err != nil {
-			return err
-		}
-		_, err = j.c.api.Do(ctx, req, nil)
-		return err
-	})
+// same says that nothing is different but what was declined before, which does not change while it is open.
+func (m marker) same(o marker) bool {
+	m.Declined, o.Declined = nil, nil
+	return reflect.DeepEqual(m, o)
 }

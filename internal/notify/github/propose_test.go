@@ -61,7 +61,7 @@ func TestProposeUpdatesInPlace(t *testing.T) {
 		t.Errorf("%s commits, want one", got)
 	}
 	open := w.pulls()
-	if len(open) != 1 || open[0].GetTitle() != p.Title || !strings.HasPrefix(open[0].GetBody(), "Newer.\n\n<!--") {
+	if len(open) != 1 || open[0].GetTitle() != p.Title || !strings.HasPrefix(open[0].GetBody(), "<!-- rebuilder:begin -->\nNewer.\n<!-- rebuilder:end -->\n\n<!--") {
 		t.Errorf("%d pull requests; %q %q", len(open), open[0].GetTitle(), open[0].GetBody())
 	}
 	w.propose(p, 0)
@@ -96,7 +96,7 @@ func TestProposeLeavesAPersonsCommitsAlone(t *testing.T) {
 	mine := w.personCommits(pr.Head, "notes.txt", "my work\n")
 	p.Files = map[string][]byte{"Dockerfile": []byte("FROM base/debian:stable@sha256:2\n")}
 	p.Title = "Update base debian:stable to 2"
-	got := w.propose(p, 0)
+	got := w.propose(p, 1) // a comment
 	if !got.Human || got.HeadCommit != mine || w.head(pr.Head) != mine {
 		t.Errorf("got %+v", got)
 	}
@@ -126,7 +126,7 @@ func TestProposeLeavesAnAmendedCommitAlone(t *testing.T) {
 	}, true)
 	w.must(err)
 	p.Files = map[string][]byte{"Dockerfile": []byte("FROM base/debian:stable@sha256:2\n")}
-	if got := w.propose(p, 0); !got.Human || w.head(pr.Head) != amended.GetSHA() {
+	if got := w.propose(p, 1); !got.Human || w.head(pr.Head) != amended.GetSHA() {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -143,7 +143,7 @@ func TestProposeNoticesABranchThatMovedMeanwhile(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	w.wire.healed(t)
-	if got := w.propose(p, 0); !got.Human || w.head(pr.Head) != mine {
+	if got := w.propose(p, 1); !got.Human || w.head(pr.Head) != mine {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -227,7 +227,7 @@ func TestProposeFindsTheNewestOfManyBranches(t *testing.T) {
 		if got := w.propose(p, 0); got.Number != pr.Number || got.State != notify.Merged {
 			t.Fatalf("again: %+v", got)
 		}
-		if asked := w.wire.requests() - before; asked > 16 {
+		if asked := w.wire.requests() - before; asked > 17 {
 			t.Errorf("%d requests to find branch %d", asked, i+1)
 		}
 	}

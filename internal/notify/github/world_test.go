@@ -40,6 +40,7 @@ type world struct {
 	record *githubspec.Record
 	wire   *wire
 	client *ours.Client
+	hub    *forge.Forge
 	human  *github.Client
 	hub    *forge.Forge
 	// onDispatch hears of dispatches.
