@@ -62,6 +62,46 @@ func AddControl(ctx context.Context, q Querier, c Control) (added bool, err erro
 	return n > 0, err
 }
 
+// Ours says that a pull request was made by us, or an issue is our dashboard.
+func Ours(ctx context.Context, q Querier, repository string, number int) (bool, error) {
+	var n int
+	err := q.QueryRow(ctx, `SELECT (SELECT count(*) FROM proposal WHERE lower(repository)=lower($1) AND number=$2)
+		+ (SELECT count(*) FROM dashboard WHERE lower(repository)=lower($1) AND number=$2)`, repository, number).Scan(&n)
+	return n > 0, err
+}
+
+// Dashboard is our issue in a repository.
+type Dashboard struct {
+	Repository string
+	Number     int
+	Hash       string // of what was written last
+	Closed     bool   // by a person, who wants none
+	At         int64
+}
+
+// GetDashboard returns the dashboard of a repository; its number is 0 when there is none.
+func GetDashboard(ctx context.Context, q Querier, repository string) (Dashboard, error) {
+	d := Dashboard{Repository: repository}
+	var closed int64
+	err := q.QueryRow(ctx, `SELECT number, hash, closed, at FROM dashboard WHERE repository=$1`, repository).Scan(&d.Number, &d.Hash, &closed, &d.At)
+	if errors.Is(err, ErrNoRows) {
+		return d, nil
+	}
+	d.Closed = closed != 0
+	return d, err
+}
+
+// SaveDashboard writes or replaces it.
+func SaveDashboard(ctx context.Context, q Querier, d Dashboard) error {
+	closed := 0
+	if d.Closed {
+		closed = 1
+	}
+	_, err := q.Exec(ctx, `INSERT INTO dashboard(repository, number, hash, closed, at) VALUES($1,$2,$3,$4,$5)
+		ON CONFLICT(repository) DO UPDATE SET number=excluded.number, hash=excluded.hash, closed=excluded.closed, at=excluded.at`, d.Repository, d.Number, d.Hash, closed, d.At)
+	return err
+}
+
 // SetControl writes how far a control has come.
 func SetControl(ctx context.Context, q Querier, c Control) error {
 	acked := 0
