@@ -480,7 +480,7 @@ func TestRule18Archived(t *testing.T) {
 func TestRule18Forbidden(t *testing.T) {
 	w := start(t)
 	p := w.to("a")
-	w.wire.fail(fault{on: "^POST .*/git/trees", status: 403, body: `{"message":"Resource not accessible by integration"}`})
+	w.wire.fail(fault{on: "^PUT .*/contents/", status: 403, body: `{"message":"Resource not accessible by integration"}`})
 	_, err := w.client.Propose(t.Context(), p)
 	var no *notify.Refused
 	if !errors.As(err, &no) || no.Who != "who keeps the forge's token" {
