@@ -91,8 +91,8 @@ func ticked(before *string, now string) (out []notify.Asked) {
 	return out
 }
 
-// control keeps what a person asks for in a delivery, for the next look. It says whether there is something.
-func (s *Server) control(ctx context.Context, event, id string, body []byte) bool {
+// hear keeps what a person asks for in a delivery, for the next look. It says whether there is something.
+func (s *Server) hear(ctx context.Context, event, id string, body []byte) bool {
 	if id == "" || len(id) > longestDelivery {
 		id = hashed(string(body))
 	}

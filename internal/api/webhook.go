@@ -55,7 +55,7 @@ func (s *Server) webhook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h := read(hook.Kind, r.Header, body)
-	if hook.Kind == catalog.FromGitHub && s.control(r.Context(), h.event, r.Header.Get("X-GitHub-Delivery"), body) {
+	if hook.Kind == catalog.FromGitHub && s.hear(r.Context(), h.event, r.Header.Get("X-GitHub-Delivery"), body) {
 		h.look = true
 	}
 	result := "ignored"
