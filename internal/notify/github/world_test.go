@@ -42,7 +42,6 @@ type world struct {
 	client *ours.Client
 	hub    *forge.Forge
 	human  *github.Client
-	hub    *forge.Forge
 	// onDispatch hears of dispatches.
 	onDispatch func(forge.Dispatched)
 }
