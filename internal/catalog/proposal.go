@@ -20,8 +20,6 @@ type Proposals struct {
 	CoolDown time.Duration
 	// PushesPerHour is how often branches of one repository are pushed to within an hour; default 2, 0: no limit.
 	PushesPerHour int
-	// Dashboard keeps an issue that says what is open, what waits and why.
-	Dashboard bool
 	// WithBots is what is done where another bot updates the same line.
 	WithBots WithBots
 	// Never are the bases that an application is never told of.
@@ -88,7 +86,6 @@ func (r *reader) proposals(t *table, usual Proposals) Proposals {
 	p.OnePerRepository = t.boolean("one_per_repository", usual.OnePerRepository)
 	p.CoolDown = t.duration("cool_down", usual.CoolDown, true)
 	p.PushesPerHour = t.integer("pushes_per_hour", usual.PushesPerHour, 0)
-	p.Dashboard = t.boolean("dashboard", usual.Dashboard)
 	p.WithBots = withBots(t, usual.WithBots)
 	return p
 }

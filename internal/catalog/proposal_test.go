@@ -23,7 +23,6 @@ address = "registry.example.com"
 labels = ["base", "security"]
 reviewers = ["ada"]
 cool_down = "0s"
-dashboard = true
 [[base]]
 name = "base/debian"
 context = "debian"
@@ -41,13 +40,12 @@ draft = true
 one_per_repository = true
 with_bots = "take-over"
 pushes_per_hour = 0
-dashboard = false
 never = ["base/debian"]
 `), now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Proposals{Labels: []string{"base", "security"}, Reviewers: []string{"ada"}, PushesPerHour: 2, Dashboard: true, WithBots: Yield}
+	want := Proposals{Labels: []string{"base", "security"}, Reviewers: []string{"ada"}, PushesPerHour: 2, WithBots: Yield}
 	if got := c.Applications[0].Proposals; !reflect.DeepEqual(got, want) {
 		t.Errorf("web: %+v", got)
 	}
