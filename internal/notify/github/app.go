@@ -40,8 +40,7 @@ func Permissions() []Permission {
 		{Name: "pull_requests", Access: "write", For: "to open, label and close pull requests"},
 		{Name: "checks", Access: "read", For: "to follow the checks of pull requests"},
 		{Name: "statuses", Access: "read", For: "to follow the statuses of pull requests"},
-		{Name: "issues", Access: "write", For: "for the dashboard issue", Option: true},
-		{Name: "actions", Access: "write", For: "for workflow_dispatch", Option: true},
+		{Name: "actions", Access: "write", For: "for workflow_dispatch, and to see the runs of a dispatch", Option: true},
 		{Name: "packages", Access: "read", For: "to discover images in the forge's registry", Option: true},
 	}
 }
