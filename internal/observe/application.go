@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -23,7 +25,7 @@ func (l *looking) applications(ctx context.Context) error {
 		g.Go(func() error {
 			commit, err := l.head(ctx, a)
 			for _, i := range a.Images {
-				f := l.describe(ctx, l.names, a, i, commit, err)
+				f, _ := l.describe(ctx, l.names, a, i, commit, err)
 				l.set(func() { l.facts.Applications[i.Name] = f })
 			}
 			l.set(func() {
@@ -55,17 +57,17 @@ func (o *Observer) head(ctx context.Context, a catalog.Application) (string, err
 	return commit, err
 }
 
-// describe reads one Dockerfile. Everything that goes wrong is a fact.
-func (o *Observer) describe(ctx context.Context, known names, a catalog.Application, i catalog.ApplicationImage, commit string, problem error) plan.Application {
+// describe reads one Dockerfile. Everything that goes wrong is a fact; the error is what went wrong last.
+func (o *Observer) describe(ctx context.Context, known names, a catalog.Application, i catalog.ApplicationImage, commit string, problem error) (plan.Application, error) {
 	f := plan.Application{Application: a.Name, Strategy: string(a.Strategy), Repository: a.Repository, Branch: a.Branch, Commit: commit}
 	if problem != nil {
 		f.Problem = problem.Error()
-		return f
+		return f, problem
 	}
 	refs, err := o.needs(ctx, a, i, commit)
 	if err != nil {
 		f.Problem = err.Error()
-		return f
+		return f, err
 	}
 	for _, r := range refs {
 		image, stray, ok := known.find(r)
@@ -90,15 +92,15 @@ func (o *Observer) describe(ctx context.Context, known names, a catalog.Applicat
 		*to = append(*to, plan.Reference{Base: image.name, Reference: r.name, Pinned: pinned, Kind: r.kind, File: r.file, Line: r.line, Rewritable: r.rewritable, Why: r.why})
 	}
 	if err := o.coexist(ctx, a, commit, f.References); err != nil {
-		f.Problem = err.Error()
+		f.Problem, problem = err.Error(), err
 	}
 	if i.Name == a.Images[0].Name {
 		if f.Pins, err = o.pins(ctx, known, a, commit); err != nil {
-			f.Problem = err.Error()
+			f.Problem, problem = err.Error(), err
 		}
 		f.Pins = slices.DeleteFunc(f.Pins, func(r plan.Reference) bool { return neverTold(a, r.Base) })
 	}
-	return f
+	return f, problem
 }
 
 // neverTold says that the catalog keeps a base from an application.
@@ -106,9 +108,20 @@ func neverTold(a catalog.Application, base string) bool {
 	return slices.Contains(a.Proposals.Never, base)
 }
 
-// Application looks at one image of an application now; rollouts use it.
+// Application looks at one image of an application now; rollouts use it. Where the forge cannot be reached, or refuses for now,
+// that is an error and no fact: it is asked again.
 func (o *Observer) Application(ctx context.Context, c *catalog.Catalog, a catalog.Application, i catalog.ApplicationImage) (plan.Application, error) {
 	commit, err := o.head(ctx, a)
-	f := o.describe(ctx, namesOf(c), a, i, commit, err)
+	f, err := o.describe(ctx, namesOf(c), a, i, commit, err)
+	if err != nil && unreached(err) {
+		return f, err
+	}
 	return f, ctx.Err()
+}
+
+// unreached says that an error tells of the way to a forge, and not of what is there.
+func unreached(err error) bool {
+	var limited *notify.RateLimited
+	var network net.Error
+	return errors.As(err, &limited) || errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }

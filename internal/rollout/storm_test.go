@@ -2,6 +2,7 @@ package rollout_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -83,12 +84,22 @@ func struck[T any](s *storm, call func() (T, error)) (T, error) {
 	return v, err
 }
 
+// read is a call that the forge's client makes again by itself.
+func read[T any](s *storm, call func() (T, error)) (v T, err error) {
+	for range 4 {
+		if v, err = struck(s, call); !errors.Is(err, errLost) {
+			break
+		}
+	}
+	return v, err
+}
+
 func (f stormyForge) Head(ctx context.Context, repo, branch string) (string, error) {
-	return struck(f.storm, func() (string, error) { return f.Forge.Head(ctx, repo, branch) })
+	return read(f.storm, func() (string, error) { return f.Forge.Head(ctx, repo, branch) })
 }
 
 func (f stormyForge) ReadFile(ctx context.Context, repo, commit, path string) ([]byte, error) {
-	return struck(f.storm, func() ([]byte, error) { return f.Forge.ReadFile(ctx, repo, commit, path) })
+	return read(f.storm, func() ([]byte, error) { return f.Forge.ReadFile(ctx, repo, commit, path) })
 }
 
 func (f stormyForge) Propose(ctx context.Context, p notify.Proposal) (notify.PullRequest, error) {
@@ -96,11 +107,11 @@ func (f stormyForge) Propose(ctx context.Context, p notify.Proposal) (notify.Pul
 }
 
 func (f stormyForge) Proposed(ctx context.Context, p notify.Proposal) (notify.PullRequest, error) {
-	return struck(f.storm, func() (notify.PullRequest, error) { return f.Forge.Proposed(ctx, p) })
+	return read(f.storm, func() (notify.PullRequest, error) { return f.Forge.Proposed(ctx, p) })
 }
 
 func (f stormyForge) PullRequest(ctx context.Context, repo string, number int) (notify.PullRequest, error) {
-	return struck(f.storm, func() (notify.PullRequest, error) { return f.Forge.PullRequest(ctx, repo, number) })
+	return read(f.storm, func() (notify.PullRequest, error) { return f.Forge.PullRequest(ctx, repo, number) })
 }
 
 func (f stormyForge) Dispatch(ctx context.Context, d notify.Dispatch) error {
@@ -109,7 +120,7 @@ func (f stormyForge) Dispatch(ctx context.Context, d notify.Dispatch) error {
 }
 
 func (f stormyForge) Dispatched(ctx context.Context, d notify.Dispatch, since time.Time) (bool, error) {
-	return struck(f.storm, func() (bool, error) { return f.Forge.Dispatched(ctx, d, since) })
+	return read(f.storm, func() (bool, error) { return f.Forge.Dispatched(ctx, d, since) })
 }
 
 // fleet is how many applications there are of each strategy.
