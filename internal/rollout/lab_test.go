@@ -312,11 +312,11 @@ func (l *lab) start() {
 	must(err)
 	l.packages, err = watch.New(watch.Config{Dir: filepath.Join(l.dir, "indexes"), Log: log})
 	must(err)
-	regs, settings, host := registry.Config{}, rollout.Config{Logs: l.dir, Log: log, Gates: l.gates}, notify.Forge(l.forge)
+	regs, settings, host := registry.Config{}, rollout.Config{Logs: l.dir, Log: log, Gates: l.gates, Lag: 100 * time.Millisecond}, notify.Forge(l.forge)
 	if l.storm != nil {
 		log = slog.New(slog.DiscardHandler)
 		regs.Transport, regs.Backoff = l.storm, time.Millisecond
-		settings.Patience, settings.Lag, settings.Log = 2*time.Millisecond, 100*time.Millisecond, log
+		settings.Patience, settings.Log = 2*time.Millisecond, log
 		host = stormyForge{l.forge, l.storm}
 	}
 	reg, err := registry.New(regs)

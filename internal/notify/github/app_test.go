@@ -300,7 +300,7 @@ func TestCheck(t *testing.T) {
 	h, server := newHub(t)
 	c := h.client(server.URL, nil)
 	all, err := c.Check(t.Context(), "acme/web")
-	if err != nil || len(all) != 5 || all[0].What != "the App lacks checks: read, to follow the checks of pull requests" || all[0].Option || !all[2].Option {
+	if err != nil || len(all) != 4 || all[0].What != "the App lacks checks: read, to follow the checks of pull requests" || all[0].Option || !all[2].Option {
 		t.Errorf("%+v, %v", all, err)
 	}
 	all, err = c.Check(t.Context(), "other/web")
