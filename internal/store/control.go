@@ -2,15 +2,14 @@ package store
 
 import (
 	"context"
-	"errors"
 )
 
-// Control is what a person asked for at a pull request or a dashboard. It is asked until the forge said that the person may;
+// Control is what a person asked for at a pull request. It is asked until the forge said that the person may;
 // then it is granted, until it is done.
 type Control struct {
 	ID          string       `json:"id"` // of the delivery, and which one of it
 	Repository  string       `json:"repository"`
-	Number      int          `json:"number"` // of the pull request, or of the dashboard's issue
+	Number      int          `json:"number"` // of the pull request
 	Application string       `json:"application"`
 	Line        string       `json:"line"` // of the proposal; empty: the whole application
 	Action      string       `json:"action"`
@@ -62,44 +61,11 @@ func AddControl(ctx context.Context, q Querier, c Control) (added bool, err erro
 	return n > 0, err
 }
 
-// Ours says that a pull request was made by us, or an issue is our dashboard.
+// Ours says that a pull request was made by us.
 func Ours(ctx context.Context, q Querier, repository string, number int) (bool, error) {
 	var n int
-	err := q.QueryRow(ctx, `SELECT (SELECT count(*) FROM proposal WHERE lower(repository)=lower($1) AND number=$2)
-		+ (SELECT count(*) FROM dashboard WHERE lower(repository)=lower($1) AND number=$2)`, repository, number).Scan(&n)
+	err := q.QueryRow(ctx, `SELECT count(*) FROM proposal WHERE lower(repository)=lower($1) AND number=$2`, repository, number).Scan(&n)
 	return n > 0, err
-}
-
-// Dashboard is our issue in a repository.
-type Dashboard struct {
-	Repository string
-	Number     int
-	Hash       string // of what was written last
-	Closed     bool   // by a person, who wants none
-	At         int64
-}
-
-// GetDashboard returns the dashboard of a repository; its number is 0 when there is none.
-func GetDashboard(ctx context.Context, q Querier, repository string) (Dashboard, error) {
-	d := Dashboard{Repository: repository}
-	var closed int64
-	err := q.QueryRow(ctx, `SELECT number, hash, closed, at FROM dashboard WHERE repository=$1`, repository).Scan(&d.Number, &d.Hash, &closed, &d.At)
-	if errors.Is(err, ErrNoRows) {
-		return d, nil
-	}
-	d.Closed = closed != 0
-	return d, err
-}
-
-// SaveDashboard writes or replaces it.
-func SaveDashboard(ctx context.Context, q Querier, d Dashboard) error {
-	closed := 0
-	if d.Closed {
-		closed = 1
-	}
-	_, err := q.Exec(ctx, `INSERT INTO dashboard(repository, number, hash, closed, at) VALUES($1,$2,$3,$4,$5)
-		ON CONFLICT(repository) DO UPDATE SET number=excluded.number, hash=excluded.hash, closed=excluded.closed, at=excluded.at`, d.Repository, d.Number, d.Hash, closed, d.At)
-	return err
 }
 
 // SetControl writes how far a control has come.
@@ -110,15 +76,6 @@ func SetControl(ctx context.Context, q Querier, c Control) error {
 	}
 	_, err := q.Exec(ctx, `UPDATE control SET state=$2, until=$3, acked=$4, reason=$5 WHERE id=$1`, c.ID, c.State, c.Until, acked, bounded(c.Reason))
 	return err
-}
-
-// GetControl returns a control; found is false when there is none.
-func GetControl(ctx context.Context, q Querier, id string) (c Control, found bool, err error) {
-	c, err = scanControl(q.QueryRow(ctx, `SELECT `+controlColumns+` FROM control WHERE id=$1`, id))
-	if errors.Is(err, ErrNoRows) {
-		return c, false, nil
-	}
-	return c, err == nil, err
 }
 
 // Unanswered returns the controls that were asked, or whose person was not answered yet, oldest first.

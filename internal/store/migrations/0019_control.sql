@@ -23,12 +23,3 @@ CREATE TABLE control (
 );
 CREATE INDEX control_application ON control(application, state);
 CREATE INDEX control_open ON control(at) WHERE state='asked' OR acked=0;
-
--- Our issue in each repository that has a dashboard, and a hash of what was written there last.
-CREATE TABLE dashboard (
-    repository TEXT   NOT NULL PRIMARY KEY,
-    number     BIGINT NOT NULL,
-    hash       TEXT   NOT NULL,
-    closed     BIGINT NOT NULL DEFAULT 0,
-    at         BIGINT NOT NULL
-);
